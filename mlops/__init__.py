@@ -1,0 +1,1 @@
+"""A declarative framework for the whole life of a machine-learning model; this package imports nothing by itself."""

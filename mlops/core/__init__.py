@@ -1,0 +1,1 @@
+"""The vocabulary every room speaks: pydantic and the standard library only, no I/O."""

@@ -1,0 +1,204 @@
+"""Worlds: the doors through which everything outside is touched, as protocols; `mlops.world` has the real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Something outside that a resource depends on, as data: which door is asked, with which arguments.
+
+    door        arguments                                   answers with (value; facts)
+    file        path: str (relative to the project; a glob or an fsspec URL too), format: str
+                                                            {file: digest, ...} per file; rows, bytes, files
+    query       url: str | secret: str, version: str | None the answer of the version query; none without one
+    packages    names: [str]                                {package: version} with what they depend on, and python
+    code        entry: str (module:function in src/)        digest of the import closure inside src/
+    bundled     name: str                                   the name and the version of scikit-learn
+
+    `field` is the path in the spec that an error is reported at.
+    """
+
+    door: str
+    arguments: Mapping[str, Any]
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was found: `value` is JSON and part of keys; `facts` (rows, bytes) are for people."""
+
+    value: Any
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Artifacts(Protocol):
+    """Content-addressed files and folders: written once, verified when read. Digests are `sha256:<hex>`."""
+
+    def put_bytes(self, data: bytes) -> str:
+        """Keep `data`; return its digest."""
+        ...
+
+    def put_file(self, path: Path) -> str:
+        """Keep a copy of the file; return the digest of its bytes."""
+        ...
+
+    def put_folder(self, path: Path) -> str:
+        """Keep every file below `path`; return the digest of the sorted list of (relative path, digest, size)."""
+        ...
+
+    def read_bytes(self, digest: str) -> bytes:
+        """Return the bytes; raise WorldError where they are missing or were changed."""
+        ...
+
+    def file(self, digest: str) -> Path:
+        """Return a local, read-only file with these bytes, verified."""
+        ...
+
+    def folder(self, digest: str) -> Path:
+        """Return a local, read-only folder as it was put, verified."""
+        ...
+
+    def has(self, digest: str) -> bool:
+        """Tell whether the artifact is here, whole."""
+        ...
+
+
+class Tables(Protocol):
+    """Tables of rows (pandas), read from where users keep them and kept as Parquet."""
+
+    def read(self, source: Mapping[str, Any], world: World) -> Any:
+        """Return a data frame of the raw source (`path`, `query` or `bundled`, see the dataset spec)."""
+        ...
+
+    def load(self, path: Path) -> Any:
+        """Return the data frame kept in the Parquet file `path`."""
+        ...
+
+    def save(self, frame: Any, path: Path) -> None:
+        """Write the frame as Parquet; equal frames give equal bytes."""
+        ...
+
+
+class Processes(Protocol):
+    """Server replicas on this machine under a supervisor that owns the listening socket and outlives apply."""
+
+    def call(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send one request to the supervisor of `name`; see `mlops.world.processes`."""
+        ...
+
+
+class Code(Protocol):
+    """The project's own Python below `src/`, and commands that the project allows."""
+
+    def load(self, entry: str) -> Any:
+        """Import `module:function` from the project's `src/` and return the function."""
+        ...
+
+    def command(self, argv: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+        """Run an argv list (never a shell) in `folder`, its output going to the log; raise WorldError where it fails."""
+        ...
+
+    def bundle(self, entry: str, folder: Path) -> None:
+        """Copy the import closure of `module:function` inside `src/` into `folder`."""
+        ...
+
+
+class Secrets(Protocol):
+    """Secret values by name; they never leave the step that asked."""
+
+    def value(self, name: str) -> str:
+        """Return the secret `name` (environment variable MLOPS_SECRET_<NAME>); raise Refused where there is none."""
+        ...
+
+
+class Clock(Protocol):
+    """Time. Nothing else reads it."""
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start that never go back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Report(Protocol):
+    """What a running step tells the outside."""
+
+    def progress(self, message: str, done: float | None = None) -> None:
+        """Say what goes on; `done` from 0 to 1 where it is known."""
+        ...
+
+    def checkpoint(self, data: Mapping[str, Any]) -> None:
+        """Make `data` durable in the journal before going on; the next try finds it in `last`."""
+        ...
+
+    @property
+    def last(self) -> Mapping[str, Any] | None:
+        """The checkpoint that an interrupted try of this step left, or None."""
+        ...
+
+
+class World(Protocol):
+    """All doors, and the places a step may write to."""
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        ...
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Content-addressed files and folders."""
+        ...
+
+    @property
+    def tables(self) -> Tables:
+        """Tables of rows."""
+        ...
+
+    @property
+    def processes(self) -> Processes:
+        """Server replicas on this machine."""
+        ...
+
+    @property
+    def code(self) -> Code:
+        """The project's own Python."""
+        ...
+
+    @property
+    def secrets(self) -> Secrets:
+        """Secrets by name."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+        ...
+
+    @property
+    def report(self) -> Report:
+        """Where a step tells how it goes."""
+        ...
+
+    def scratch(self) -> Path:
+        """Return a new, empty folder that is deleted after the step."""
+        ...
+
+    def observe(self, requests: Sequence[Request]) -> Iterator[Observation | Exception]:
+        """Answer requests in order; a WorldError stands in the place of an answer that cannot be had."""
+        ...
