@@ -1,0 +1,315 @@
+"""What the server answers to each path and method: the routes of one model, its health and its metrics.
+
+`Application.__rsgi__` is what granian calls for each request; a route returns an `Answer` or raises. Any bad input is a 4xx that says what
+is wrong; a 500 is the model's own failure. `replicas` moves the application from starting to ready to draining.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol
+
+
+from mlops.serving import folders, predictors
+from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
+from mlops.serving.logs import Log
+from mlops.serving.metrics import Metrics
+from mlops.serving.predictors import Predictor
+from mlops.serving.protocols import (
+    InferRequest,
+    InferResponse,
+    decode_request,
+    encode,
+    model_metadata,
+    output_tensors,
+    wanted_outputs,
+)
+from mlops.serving.signatures import Array
+from mlops.serving.tensors import Reader
+
+SERVER_NAME = "mlops"
+SERVER_VERSION = "1"
+_WARM_UPS = 3
+# Seconds. A prediction that takes longer goes to a thread, so that health is answered meanwhile; a shorter one would lose by the hop.
+_SLOW = 0.002
+_MANY_ROWS = 256
+_GET = ("GET", "HEAD")
+
+
+class Headers(Protocol):
+    """The request headers, as granian gives them; names in lower case."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return one header or the default."""
+
+
+class Scope(Protocol):
+    """The head of a request, as granian gives it (RSGI specification 1.5); the path is decoded."""
+
+    method: str
+    path: str
+    headers: Headers
+
+
+class Exchange(Protocol):
+    """The rest of a request and the way to answer it (RSGI specification 1.5)."""
+
+    def __call__(self) -> Awaitable[bytes]:
+        """Read the whole body."""
+
+    def __aiter__(self) -> Any:
+        """Read the body in pieces."""
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Answer."""
+
+
+class Answer(NamedTuple):
+    """A status, a body and the headers beside those that every answer has."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, no error of ours
+    """An answer other than 2xx, raised where the request turns out not to be served."""
+
+    def __init__(self, status: int, message: str, *headers: tuple[str, str]) -> None:
+        """Carry the status, what is said in `error`, and headers."""
+        super().__init__(message)
+        self.answer = Answer(status, encode({"error": message}), headers=headers)
+
+
+Route = Callable[[Scope, Exchange], Awaitable[Answer]]
+
+
+class Served:
+    """A loaded model under its name and version, with everything about it that does not change from request to request."""
+
+    def __init__(self, name: str, version: str, predictor: Predictor) -> None:
+        """Prepare the metadata, the reader and the way to ask."""
+        manifest = predictor.manifest
+        self.name = name
+        self.version = version
+        self.metadata = encode(model_metadata(name, version, manifest))
+        self.reader = Reader(manifest.signature, takes_matrix=manifest.layout == "array")
+        self.ask = predictors.ask_of(predictor)
+        self.outputs = {output.name: output for output in manifest.signature.outputs}
+        self.is_slow = False
+
+    def warm_up(self, example: bytes) -> None:
+        """Answer the input example a few times; raise `FolderError` if that fails."""
+        try:
+            for _ in range(_WARM_UPS):
+                request = decode_request(example)
+                batch = self.reader.read(request)
+                start = perf_counter()
+                arrays = self.ask(batch)
+                seconds = perf_counter() - start
+                encode(self.response(request, arrays))
+        except (BadRequestError, ModelFailedError) as error:
+            msg = f"the model does not answer its own {folders.EXAMPLE}: {error}"
+            raise FolderError(msg) from error
+        self.is_slow = seconds > _SLOW
+
+    def response(self, request: InferRequest, arrays: dict[str, Array]) -> InferResponse:
+        """Return the body of the answer, with the outputs that were asked for."""
+        wanted = wanted_outputs(request, self.outputs)
+        return InferResponse(self.name, self.version, output_tensors(arrays, wanted), request.id)
+
+
+class Application:
+    """The routes of one replica and the state that its health tells."""
+
+    def __init__(self, name: str, version: str, metrics: Metrics, log: Log, max_body: int) -> None:
+        """Begin in the state starting: live, neither started nor ready. `max_body` is in bytes."""
+        self._name = name
+        self._version = version
+        self.metrics = metrics
+        self._log = log
+        self._max_body = max_body
+        self._thread = ThreadPoolExecutor(1, "predict")
+        self._served: Served | None = None
+        self._is_draining = False
+        self._headers = [("x-mlops-version", version)]
+        self._routes: dict[str, tuple[tuple[str, ...], Route]] = {
+            path: (_GET, route) for path, route in self._server_routes().items()
+        }
+
+    def start(self, served: Served) -> None:
+        """Become ready to serve this model."""
+        self._served = served
+        for path in (f"/v2/models/{served.name}", f"/v2/models/{served.name}/versions/{served.version}"):
+            self._routes[path] = (_GET, self._metadata)
+            self._routes[f"{path}/ready"] = (_GET, self._model_ready)
+            self._routes[f"{path}/infer"] = (("POST",), self._infer)
+        self.metrics.is_ready = True
+
+    def drain(self) -> None:
+        """Stop being ready, and ask every caller to leave with its next answer."""
+        self._is_draining = True
+        self.metrics.is_ready = False
+        self._headers = [*self._headers, ("connection", "close")]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether new requests should come here."""
+        return self._served is not None and not self._is_draining
+
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        """Answer one request."""
+        try:
+            methods, route = self._find(scope.path)
+            if scope.method not in methods:
+                raise Refusal(405, f"{scope.path} takes {methods[0]}, not {scope.method}", ("allow", ", ".join(methods)))
+            answer = await route(scope, exchange)
+        except Refusal as refusal:
+            answer = refusal.answer
+        except Exception as error:  # noqa: BLE001 - the last place before granian; a fault of ours must not look like a lost connection
+            self._log.failed("request failed", error, path=scope.path)
+            answer = Answer(500, encode({"error": "the server failed; its log says how"}))
+        headers = [("content-type", answer.content_type), *answer.headers, *self._headers]
+        exchange.response_bytes(answer.status, headers, answer.body)
+
+    def _find(self, path: str) -> tuple[tuple[str, ...], Route]:
+        found = self._routes.get(path) or self._routes.get(path.rstrip("/"))
+        if found is None:
+            raise self._unknown(path)
+        return found
+
+    def _unknown(self, path: str) -> Refusal:
+        """Return the refusal of a path that is not routed, saying which part of it is unknown."""
+        parts = path.strip("/").split("/")
+        if parts[:2] != ["v2", "models"] or len(parts) < 3:  # noqa: PLR2004 - v2, models and a name
+            return Refusal(404, f"there is nothing at {path}")
+        if self._served is None:
+            return Refusal(503, f"model {self._name!r} is being loaded", ("retry-after", "1"))
+        if parts[2] != self._name:
+            return Refusal(404, f"there is no model {parts[2]!r}; this server has {self._name!r}")
+        if len(parts) > 4 and parts[3] == "versions" and parts[4] != self._version:  # noqa: PLR2004 - and versions, a version
+            return Refusal(404, f"there is no version {parts[4]!r} of model {self._name!r}; this server has {self._version!r}")
+        return Refusal(404, f"there is nothing at {path}")
+
+    def _server_routes(self) -> dict[str, Route]:
+        return {
+            "/v2": self._server_metadata,
+            "/v2/models": self._models,
+            "/metrics": self._metrics,
+            **dict.fromkeys(("/v2/health/live", "/livez"), self._live),
+            **dict.fromkeys(("/v2/health/ready", "/readyz"), self._ready),
+            "/startupz": self._started,
+        }
+
+    async def _server_metadata(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        return Answer(200, encode({"name": SERVER_NAME, "version": SERVER_VERSION, "extensions": []}))
+
+    async def _models(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        return Answer(200, encode({"models": [self._name] if self._served else []}))
+
+    async def _metrics(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        return Answer(200, self.metrics.exposition(), "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _live(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        return self._health(is_well=True)
+
+    async def _ready(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        return self._health(is_well=self.is_ready)
+
+    async def _started(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        return self._health(is_well=self._served is not None)
+
+    def _health(self, *, is_well: bool) -> Answer:
+        """Return the superset of what the specification, KServe and MLServer say: both words, 200 or 503."""
+        state = {"name": self._name, "version": self._version, "live": True, "started": self._served is not None, "ready": self.is_ready}
+        return Answer(200 if is_well else 503, encode(state))
+
+    async def _metadata(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        return Answer(200, self._loaded.metadata)
+
+    async def _model_ready(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        return Answer(200 if self.is_ready else 503, encode({"name": self._name, "ready": self.is_ready}))
+
+    @property
+    def _loaded(self) -> Served:
+        """The model; its routes exist only once it is loaded."""
+        if self._served is None:
+            raise Refusal(503, f"model {self._name!r} is being loaded", ("retry-after", "1"))
+        return self._served
+
+    async def _infer(self, scope: Scope, exchange: Exchange) -> Answer:
+        """Answer a request to infer, and count it whatever comes of it."""
+        metrics = self.metrics
+        metrics.in_progress += 1
+        start = perf_counter()
+        try:
+            _check_json(scope.headers)
+            answer = await self._predict(await self._body(scope, exchange))
+        except BadRequestError as error:
+            answer = Refusal(400, str(error)).answer
+        except Refusal as refusal:
+            answer = refusal.answer
+        except ModelFailedError as error:
+            self._log.failed("model failed", error)
+            answer = Refusal(500, "the model failed on this request; the server's log says how").answer
+        finally:
+            metrics.in_progress -= 1
+        metrics.answered(answer.status, perf_counter() - start)
+        return answer
+
+    async def _predict(self, body: bytes) -> Answer:
+        served, phases = self._loaded, self.metrics.phases
+        start = perf_counter()
+        request = decode_request(body)
+        wanted_outputs(request, served.outputs)
+        batch = served.reader.read(request)
+        read = perf_counter()
+        rows = len(batch if not isinstance(batch, dict) else next(iter(batch.values())))
+        if served.is_slow or rows > _MANY_ROWS:
+            arrays = await asyncio.get_running_loop().run_in_executor(self._thread, served.ask, batch)
+        else:
+            arrays = served.ask(batch)
+        predicted = perf_counter()
+        answer = Answer(200, encode(served.response(request, arrays)))
+        phases["preprocess"].add(read - start)
+        phases["predict"].add(predicted - read)
+        phases["postprocess"].add(perf_counter() - predicted)
+        self.metrics.rows += rows
+        return answer
+
+    async def _body(self, scope: Scope, exchange: Exchange) -> bytes:
+        """Return the body; raise a 413 as soon as it is known to be longer than allowed."""
+        announced = scope.headers.get("content-length")
+        too_long = Refusal(413, f"the body is longer than {self._max_body} bytes", ("connection", "close"))
+        if announced is None:
+            pieces, length = [], 0
+            async for piece in exchange:
+                length += len(piece)
+                if length > self._max_body:
+                    raise too_long
+                pieces.append(piece)
+            return b"".join(pieces)
+        if not announced.isdecimal() or int(announced) > self._max_body:
+            raise too_long
+        return await exchange()
+
+
+def _check_json(headers: Headers) -> None:
+    """Raise a 415 unless the body is said to be JSON in UTF-8 as it is; no content type at all is taken for that."""
+    media, _, parameters = headers.get("content-type", "application/json").lower().partition(";")
+    charset = dict(part.strip().partition("=")[::2] for part in parameters.split(";") if part.strip()).get("charset", "utf-8")
+    if media.strip() != "application/json" or charset.strip('"') not in ("utf-8", "utf8"):
+        raise Refusal(415, f"the content type is {media.strip()!r}, expected application/json in UTF-8")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refusal(415, f"the content encoding is {headers.get('content-encoding')!r}, expected none")
+    if headers.get("inference-header-content-length") is not None:
+        raise Refusal(415, "binary tensors are not served (the header inference-header-content-length); send JSON")
+
+
+def open_model(folder: Any, name: str, version: str) -> Served:
+    """Load, warm up and return the model in `folder`; raise `FolderError` where that fails. Slow: it imports the model's packages."""
+    served = Served(name, version, predictors.load(folder))
+    served.warm_up(folders.read_example(folder))
+    return served

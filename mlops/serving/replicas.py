@@ -1,0 +1,111 @@
+"""The life of one replica: starting, ready, draining, gone.
+
+`run` is called by `main` once the sockets are open. A private listener answers from the first moment, so that a supervisor can tell a
+replica that is loading from one that hangs; an inherited public socket is not touched before the model has answered its own example. On
+SIGTERM readiness fails at once and each answer carries `Connection: close`, new connections are left to the siblings on the same socket, and
+after `drain` seconds what is in flight is finished.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from mlops.serving.applications import Application, Served, open_model
+from mlops.serving.errors import ServingError
+from mlops.serving.listeners import Listener
+from mlops.serving.logs import Log
+from mlops.serving.metrics import Metrics
+from mlops.serving.parents import watch_parent
+
+
+@dataclass(frozen=True)
+class Replica:
+    """What one replica serves, where, and within which limits: `drain` and `grace` in seconds, `max_body` in bytes."""
+
+    folder: Path
+    name: str
+    version: str
+    track: str
+    public: socket.socket
+    private: socket.socket | None
+    is_shared: bool
+    drain: float
+    grace: float
+    max_body: int
+    parent: int | None
+
+
+def run(replica: Replica) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. Raises `ServingError` if the model cannot be served."""
+    return uvloop.run(_live(replica))
+
+
+async def _live(replica: Replica) -> int:
+    log = Log({"model": replica.name, "version": replica.version, "track": replica.track})
+    application = Application(replica.name, replica.version, Metrics(replica.name, replica.version, replica.track), log, replica.max_body)
+    stop = _stop_event(replica)
+    private = Listener(application, replica.private) if replica.private else None
+    address = _shown(replica.public)
+    # A socket of its own is served at once and says that it is loading; a shared one belongs to the siblings until we are ready.
+    public = None if replica.is_shared else Listener(application, replica.public)
+    log.write("info", "starting", pid=os.getpid(), address=address)
+    served = await _load(replica, stop)
+    if served is not None:
+        application.start(served)
+        public = public or Listener(application, replica.public)
+        log.write("info", "ready", address=address)
+    listeners = [each for each in (public, private) if each]
+    fault = await _wait(stop, listeners)
+    application.drain()
+    log.write("info", "draining", seconds=replica.drain)
+    if public and replica.is_shared:
+        public.stop_accepting()
+    if served is not None:
+        await asyncio.sleep(replica.drain)
+    is_finished = all([await each.stop(replica.grace) for each in listeners])
+    log.write("info" if is_finished else "warning", "stopped", is_finished=is_finished)
+    if fault:
+        raise ServingError(fault)
+    if served is None or not is_finished:
+        os._exit(0)  # a thread still loads or predicts, and nobody waits for what it brings
+    return 0
+
+
+def _stop_event(replica: Replica) -> asyncio.Event:
+    """Return the event that SIGTERM, SIGINT and the parent's death set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if replica.parent is not None:
+        stop.watcher = watch_parent(replica.parent, stop.set)  # type: ignore[attr-defined] # the loop holds tasks weakly
+    return stop
+
+
+async def _load(replica: Replica, stop: asyncio.Event) -> Served | None:
+    """Return the model, loaded and warm, or None when the replica is to stop before."""
+    loop = asyncio.get_running_loop()
+    loading = loop.run_in_executor(None, open_model, replica.folder, replica.name, replica.version)
+    stopping = loop.create_task(stop.wait())
+    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    return loading.result() if loading.done() else None
+
+
+async def _wait(stop: asyncio.Event, listeners: list[Listener]) -> str | None:
+    """Wait for the end; return what is wrong if it came from a listener and not from a signal."""
+    stopping = asyncio.get_running_loop().create_task(stop.wait())
+    await asyncio.wait({stopping, *(each.task for each in listeners)}, return_when=asyncio.FIRST_COMPLETED)
+    return None if stop.is_set() else "a listener ended by itself"
+
+
+def _shown(public: socket.socket) -> str:
+    if public.family == socket.AF_UNIX:
+        return f"unix:{public.getsockname()}"
+    host, port = public.getsockname()[:2]
+    return f"{host}:{port}"
