@@ -1,0 +1,85 @@
+"""Progress on a terminal: the steps that run now, each with its time and estimate, below the lines of those that ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from mlops.rendering import progress, words
+from mlops.rendering.looks import Look, clean
+from mlops.rendering.results import title
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from rich.progress import TaskID
+
+    from mlops.core.events import Event
+
+
+class Live:
+    """Shows events on the terminal `stream`; use it as `with`, and hand it to whoever emits."""
+
+    def __init__(self, stream: TextIO, look: Look) -> None:
+        self._look = look
+        self._console = Console(file=stream, width=look.width, highlight=False, no_color=not look.colour)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[about]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._running: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in."""
+        match event.name:
+            case "step-started":
+                self._start(event)
+            case "step-progress" if event.step in self._running:
+                self._tell(event)
+            case "step-heartbeat":
+                self._advance(event)
+            case _:
+                self._end(event)
+
+    def _start(self, event: Event) -> None:
+        estimate = event.data.get("seconds")
+        about = f"of about {words.seconds(estimate)}" if estimate else ""
+        self._running[event.step] = self._progress.add_task(title(event.step), total=estimate or None, about=about)
+
+    def _tell(self, event: Event) -> None:
+        text = f"{title(event.step)}: {clean(event.data['message'])}".replace("[", r"\[")
+        self._progress.update(self._running[event.step], description=text)
+        done = event.data.get("done")
+        if done is not None:
+            self._progress.update(self._running[event.step], total=1.0, completed=done, about=f"{done:.0%}")
+
+    def _advance(self, event: Event) -> None:
+        """Move the bar of an estimated step on; it stays short of its end until the step ends."""
+        running = self._running.get(event.step)
+        if running is not None:
+            total = self._progress.tasks[self._progress.task_ids.index(running)].total
+            if total and total > 1.0:
+                self._progress.update(running, completed=min(event.data["seconds"], total * 0.98))
+
+    def _end(self, event: Event) -> None:
+        running = self._running.pop(event.step, None) if event.name == "step-ended" else None
+        if running is not None:
+            self._progress.remove_task(running)
+        line = progress.line(event, self._look)
+        if line is not None:
+            self._console.print(Text.from_ansi(line))

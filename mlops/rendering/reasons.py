@@ -1,0 +1,145 @@
+"""Reasons: why a resource changes, in a few words, and the table of what is behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlops.core.plans import Action
+from mlops.rendering import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlops.core.plans import Change, FieldChange, Reason
+
+_MOST = 6  # rows of one reason's table that people still read
+
+_SHORT = {
+    "new": "new",
+    "removed": "no longer configured",
+    "kind": "this version of mlops makes it differently",
+    "unfinished": "the last apply did not finish it",
+    "asked": "asked for",
+    "drift": "to be restored",
+}
+
+
+def summary(change: Change) -> str:
+    """Return why the resource changes, in one line."""
+    if change.action is Action.CREATE:
+        firsts = [_reused(change) or "new"]
+    elif change.action is Action.REUSE:
+        firsts = [*_each(change), _reused(change)]
+    else:
+        firsts = [*_each(change), *([f"if {words.listed(change.condition, 'or')} changes"] if change.condition else [])]
+    return "; ".join(part for part in [*firsts, _blocked(change)] if part)
+
+
+def _each(change: Change) -> Iterator[str]:
+    texts = [_words(reason, change) for reason in change.reasons]
+    yield from dict.fromkeys(text for text in texts if text)
+
+
+def _reused(change: Change) -> str:
+    return f"reuses what {words.listed(change.reused_from)} made" if change.reused_from else ""
+
+
+def _blocked(change: Change) -> str:
+    return f"blocked: {words.listed(change.blocked)} failed" if change.blocked else ""
+
+
+def _words(reason: Reason, change: Change) -> str:
+    detail = reason.detail
+    match reason.code:
+        case "spec":
+            return "description changed; nothing runs" if change.action is Action.RECORD else _changed_fields(change)
+        case "input":
+            return f"{detail['name']} changed{_amounts(detail.get('facts_before') or {}, detail.get('facts') or {})}"
+        case "output":
+            return _output(detail)
+        case "upstream":
+            return "" if change.condition or len(change.reasons) > 1 else f"reads {words.listed(detail['refs'])}, made anew"
+        case "blocked":
+            return ""
+        case code:
+            return _SHORT.get(code, code)
+
+
+def _changed_fields(change: Change) -> str:
+    replacing = [one.path for one in change.fields if one.replaces]
+    return f"spec changed; {words.listed(replacing)} cannot change in place" if replacing else "spec changed"
+
+
+def _output(detail: Mapping[str, Any]) -> str:
+    rollout, bar, _ = str(detail["ref"]).partition("|")
+    if bar:
+        return f"what {rollout} serves changed"
+    return f"{rollout} changed"
+
+
+def _amounts(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Return ` (4,454 → 4,455 rows)` for the first amount that both observations have."""
+    for name, say in (("rows", words.number), ("bytes", words.size)):
+        if name in before and name in after:
+            unit = " rows" if name == "rows" else ""
+            if before[name] == after[name]:
+                return f" ({say(after[name])}{unit} as before)"
+            return f" ({say(before[name])} → {say(after[name])}{unit})"
+    return f" ({words.number(after['rows'])} rows)" if "rows" in after else ""
+
+
+def details(change: Change) -> list[tuple[str, str, str]]:
+    """Return rows of (what, before → after, where it was written) behind the reasons."""
+    if change.action in (Action.CREATE, Action.DELETE):
+        return []
+    rows = [row for one in change.fields for row in _field(one)]
+    for reason in change.reasons:
+        if reason.code == "input":
+            rows += _capped([*_input(reason.detail)])
+        elif reason.code == "output":
+            rows.append((str(reason.detail["ref"]).partition("|")[0], _digests(reason.detail), ""))
+    return rows
+
+
+def _field(one: FieldChange) -> Iterator[tuple[str, str, str]]:
+    origin = str(one.origin) if one.origin is not None else ""
+    if isinstance(one.before, list) and isinstance(one.after, list):
+        gone = [item for item in one.before if item not in one.after]
+        come = [item for item in one.after if item not in one.before]
+        if gone or come:
+            yield from _items(one.path, gone, come, origin)
+            return
+    yield one.path, words.change(one.before, one.after), origin
+
+
+def _items(path: str, gone: list[Any], come: list[Any], origin: str) -> Iterator[tuple[str, str, str]]:
+    """Show a list by its items: those that go and those that come."""
+    lines = [f"- {words.value(item)}" for item in gone] + [f"+ {words.value(item)}" for item in come]
+    yield path, lines[0], origin
+    for line in lines[1:]:
+        yield "", line, ""
+
+
+def _input(detail: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    before, after = detail["before"], detail["after"]
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        yield detail["name"], words.change(before, after), ""
+        return
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before:
+            yield name, f"new, {words.value(after[name])}", ""
+        elif name not in after:
+            yield name, "gone", ""
+        elif before[name] != after[name]:
+            yield name, words.change(before[name], after[name]), ""
+
+
+def _digests(detail: Mapping[str, Any]) -> str:
+    def side(value: Any) -> str:
+        return "nothing" if value is None else words.value(value)
+
+    return f"{side(detail['before'])} → {side(detail['after'])}"
+
+
+def _capped(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    return rows if len(rows) <= _MOST else [*rows[: _MOST - 1], (f"and {len(rows) - _MOST + 1} more", "", "")]

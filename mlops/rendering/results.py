@@ -1,0 +1,120 @@
+"""Results as text: what failed, where it was written and what to do; verdicts as tables; how long it took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlops.core.executions import Status
+from mlops.rendering import plans, words
+from mlops.rendering.looks import clean, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mlops.core.diagnostics import Origin
+    from mlops.core.executions import Outcome, Result
+    from mlops.core.plans import Plan
+    from mlops.rendering.looks import Look
+
+_COUNTED = {
+    Status.DONE: "done",
+    Status.REUSED: "reused",
+    Status.SKIPPED: "skipped, unchanged",
+    Status.FAILED: "failed",
+    Status.BLOCKED: "blocked",
+    Status.DROPPED: "not begun",
+}
+
+
+def has_failed(result: Result) -> bool:
+    """Tell whether apply must end as StepsFailed: an outcome failed or was blocked, or a verdict was not passed."""
+    return any(outcome.status in (Status.FAILED, Status.BLOCKED) or _is_verdict(outcome, "error") for outcome in result.outcomes)
+
+
+def text(result: Result, plan: Plan, look: Look, where: Callable[[str], Origin | None]) -> str:
+    """Return how an apply went; `where` tells where a resource was written."""
+    sections = [*_failures(result, look, where), *_verdicts(result, look), *_held(result, plan, look)]
+    style = "bad" if has_failed(result) or result.interrupted else "good"
+    return "\n".join([*sections, look.paint(closing(result, plan), style)])
+
+
+def closing(result: Result, plan: Plan) -> str:
+    """Return the last line: how many steps ended how, and the time it took beside the estimate."""
+    counts = [f"{count:,} {word}" for status, word in _COUNTED.items() if (count := result.count(status))]
+    expected = plans.estimate(plan)
+    about = f" (estimated {words.seconds(expected)})" if expected else ""
+    head = "Interrupted" if result.interrupted else "Failed" if has_failed(result) else "Applied"
+    return f"{head}: {', '.join(counts) or 'nothing was begun'} in {words.seconds(result.seconds)}{about}"
+
+
+def title(step: str) -> str:
+    """Return `model.credit fit` for the step `model.credit/fit`."""
+    return " ".join(step.rsplit("/", 1))
+
+
+def _failures(result: Result, look: Look, where: Callable[[str], Origin | None]) -> Iterator[str]:
+    for outcome in result.outcomes:
+        failure = outcome.failure
+        if outcome.status is not Status.FAILED or failure is None:
+            continue
+        origin = where(outcome.step.rpartition("/")[0])
+        place = f"  {look.paint(str(origin), 'dim')}" if origin is not None else ""
+        yield f"{look.paint(f'failed[{failure.code}]', 'bad')} {title(outcome.step)}{place}"
+        yield from (f"  {line}" for line in clean(failure.message).splitlines())
+        if failure.hint:
+            yield f"  {look.paint('hint:', 'reuse')} {clean(failure.hint)}"
+        if failure.trace:
+            yield from (f"  {look.paint('│', 'dim')} {line}" for line in clean(failure.trace).rstrip().splitlines())
+        yield ""
+
+
+def _is_verdict(outcome: Outcome, severity: str) -> bool:
+    """Tell whether the outcome is a verdict with a failing check of this severity."""
+    if severity == "error":
+        return outcome.facts.get("passed") is False
+    return any(not check["passed"] and check["severity"] == severity for check in outcome.facts.get("checks", ()))
+
+
+def _verdicts(result: Result, look: Look) -> Iterator[str]:
+    for outcome in result.outcomes:
+        is_failed = _is_verdict(outcome, "error")
+        if not is_failed and not _is_verdict(outcome, "warn"):
+            continue
+        says = look.paint("did not pass", "bad") if is_failed else look.paint("passed with warnings", "change")
+        yield f"{outcome.step.rpartition('/')[0]} {says}"
+        yield from checks([check for check in outcome.facts.get("checks", ()) if not check["passed"]], look)
+        yield ""
+
+
+def checks(found: Sequence[Any], look: Look) -> list[str]:
+    """Return the table of a verdict's checks: check, severity, slice, expected, got, note."""
+    columns = [
+        name
+        for name in ("check", "slice", "expected", "got", "severity", "note")
+        if name in ("check", "expected", "got") or any(check.get(name) for check in found)
+    ]
+    if all(check.get("severity") == "error" for check in found) and "severity" in columns:
+        columns.remove("severity")
+    rows = [[_cell(check.get(name)) for name in columns] for check in found]
+    header, *lines = table([columns, *rows], "  ")
+    return [look.paint(header, "dim"), *lines]
+
+
+def _cell(item: Any) -> str:
+    if item is None:
+        return "-"
+    return clean(item) if isinstance(item, str) else words.number(item)
+
+
+def _held(result: Result, plan: Plan, look: Look) -> Iterator[str]:
+    """Say which steps were not begun, and why."""
+    gates = {step.id: step.gates for step in plan.steps}
+    rows = []
+    for outcome in result.outcomes:
+        if outcome.status is Status.BLOCKED:
+            failed = words.listed(gates.get(outcome.step, ())) or "a required test"
+            rows.append([look.paint("blocked", "bad"), title(outcome.step), f"{failed} did not pass; nothing was touched"])
+        elif outcome.status is Status.DROPPED:
+            reason = outcome.failure.message if outcome.failure else "a step before it did not end well"
+            rows.append([look.paint("not begun", "change"), title(outcome.step), clean(reason)])
+    yield from [*table(rows), ""] if rows else []
