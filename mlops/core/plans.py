@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from pydantic import TypeAdapter, ValidationError
 
-    from mlops.core.addresses import Address
-    from mlops.core.diagnostics import Origin
+from mlops.core.addresses import Address  # noqa: TC001 - pydantic reads the annotations
+from mlops.core.diagnostics import Origin  # noqa: TC001 - pydantic reads the annotations
+from mlops.core.digests import digest
+from mlops.core.errors import PlanError
 
 FORMAT = "1.0"
 
@@ -94,6 +96,8 @@ class Change:
     body: Mapping[str, Any] = field(default_factory=dict)  # the spec to record
     digest: str = ""
     refs: tuple[str, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # facts of its inputs (rows, bytes), to record
+    steps: tuple[str, ...] = ()  # names of all steps the resource has now; records of others are dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +131,53 @@ class Plan:
     environment: str
     changes: tuple[Change, ...]
     steps: tuple[Step, ...]
-    records: Mapping[str, int]  # version of every record that the plan read; 0: there was none
+    records: Mapping[str, int] = field(default_factory=dict)  # versions of the records behind the changes; 0: there was none
+    unchanged: int = 0  # resources that stay as they are
     settings: Mapping[str, Any] = field(default_factory=dict)
     applyable: bool = True
     complete: bool = True
     errored: bool = False
 
-    def changed(self) -> tuple[Change, ...]:
-        """Return the changes that are not NOOP."""
-        return tuple(change for change in self.changes if change.action is not Action.NOOP)
+    def count(self, action: Action) -> int:
+        """Return how many resources this happens to."""
+        return self.unchanged if action is Action.NOOP else sum(change.action is action for change in self.changes)
+
+
+def identify(plan: Plan) -> Plan:
+    """Return the plan with its id filled in."""
+    data = to_json(plan)
+    del data["id"]
+    for change in data["changes"]:
+        del change["seconds"]
+        for one in change["fields"]:
+            del one["origin"]
+    return replace(plan, id=digest(data))
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """Return the plan as plain JSON, by the schema in schemas/plan.json."""
+    return TypeAdapter(Plan).dump_python(plan, mode="json")  # type: ignore[no-any-return]
+
+
+def from_json(data: Any) -> Plan:
+    """Return the plan written by `to_json`; keys that a newer minor format added are ignored.
+
+    Raises:
+        PlanError: it is no plan, of another major format, or was edited (its id does not match).
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("format"), str):
+        message = "this file is no plan"
+        raise PlanError(message, "write one with: mlops plan --out plan.json")
+    if data["format"].partition(".")[0] != FORMAT.partition(".")[0]:
+        message = f"the plan has format {data['format']}, this mlops reads {FORMAT}"
+        raise PlanError(message, "plan again with the mlops that applies it")
+    try:
+        plan = TypeAdapter(Plan).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = f"the plan is damaged at {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        raise PlanError(message, "plan again") from None
+    if identify(plan).id != plan.id:
+        message = "the plan was edited after it was made: its id does not match its content"
+        raise PlanError(message, "plan again; a plan is applied as it was reviewed")
+    return plan

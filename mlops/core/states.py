@@ -31,7 +31,8 @@ class Record:
     body: Mapping[str, Any]
     digest: str
     steps: Mapping[str, StepRecord]
-    refs: tuple[str, ...] = ()  # addresses it refers to, for the order of deletes
+    refs: tuple[str, ...] = ()  # addresses it reads from, for the order of deletes
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # facts of its inputs when last observed, for people
     complete: bool = True  # False while a change of it is half-done
     version: int = 0
 

@@ -1,0 +1,1 @@
+"""The verbs: order, observe, diff, plan, apply. Pure except through the protocols of core."""

@@ -1,0 +1,327 @@
+"""Applying: obeys a plan. Binds outputs, evaluates the conditions that the plan carries, journals, and decides nothing else.
+
+One thread; the store needs no lock. Every begin is durable before its act and every end before what follows from it;
+what is ready together is written together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from mlops.core import ops
+from mlops.core.errors import StalePlan
+from mlops.core.events import Event
+from mlops.core.executions import Checkpoint, Failure, Outcome, Result, Status
+from mlops.core.ops import Late
+from mlops.core.plans import Do, When
+from mlops.core.states import Entry, Realisation, Record, StepRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mlops.core.addresses import Address
+    from mlops.core.events import Emit
+    from mlops.core.executions import Executor
+    from mlops.core.plans import Change, Plan, Step
+    from mlops.core.states import Lease, State, Store
+    from mlops.core.worlds import Clock
+
+HEARTBEAT = 10.0  # seconds between signs of life of a running step, and between renewals of the lease
+_GOOD = (Status.DONE, Status.SKIPPED, Status.REUSED)
+
+
+@dataclass(slots=True)
+class Hands:
+    """What applying works with."""
+
+    store: Store
+    lease: Lease
+    executor: Executor
+    clock: Clock
+    emit: Emit
+    run: str  # the run's id, in every journal entry and log line
+    is_stopping: Callable[[], bool] = field(default=lambda: False)  # True: begin nothing more, let what runs finish
+
+
+def check(plan: Plan, state: State) -> None:
+    """Refuse a plan that read records which are no longer so.
+
+    Raises:
+        StalePlan: names the records that another hand changed.
+    """
+    stale = []
+    for address, version in plan.records.items():
+        record = state.records.get(address)  # type: ignore[call-overload]
+        if (record.version if record is not None else 0) != version:
+            stale.append(address)
+    if stale:
+        message = f"the plan is stale: {', '.join(stale)} changed since it was made"
+        raise StalePlan(message, "plan again")
+
+
+def apply(plan: Plan, state: State, hands: Hands) -> Result:
+    """Run the plan's steps and return how each went. Failed steps are outcomes, not exceptions."""
+    run = _Run(plan, state, hands)
+    started = hands.clock.monotonic()
+    hands.emit(Event("run-started", data={"plan": plan.id, "environment": plan.environment, "steps": len(plan.steps)}))
+    run.note("begin")
+    while run.is_open():
+        run.advance()
+    run.note("end")
+    outcomes = tuple(run.outcomes.values())
+    result = Result(outcomes, hands.clock.monotonic() - started, interrupted=hands.is_stopping())
+    counts = {status.value: result.count(status) for status in Status}
+    hands.emit(Event("run-ended", data={"seconds": result.seconds, **counts}))
+    return result
+
+
+class _Run:
+    def __init__(self, plan: Plan, state: State, hands: Hands) -> None:
+        self.plan, self.hands = plan, hands
+        self.records = dict(state.records)
+        self.changes: dict[Address, Change] = {change.address: change for change in plan.changes}
+        self.steps = {step.id: step for step in plan.steps}
+        self.unmet = {step.id: len(step.after) for step in plan.steps}
+        self.left = _count(step.address for step in plan.steps)  # steps of a resource that have not ended well
+        self.followers: dict[str, list[str]] = {}
+        for step in plan.steps:
+            for before in step.after:
+                self.followers.setdefault(before, []).append(step.id)
+        self.ready = deque(step.id for step in plan.steps if not step.after)
+        self.bound: dict[str, tuple[str, dict[str, Any]]] = {}  # step id → key and late values, once they exist
+        self.known: dict[str, Realisation] = {}  # what the store told of keys
+        self.running: dict[str, tuple[Step, float]] = {}  # step id → step and when it began
+        self.outcomes: dict[str, Outcome] = {}
+        self.entries: list[Entry] = []
+        self.beat = hands.clock.monotonic()
+        self.last = {entry.step: entry.body for entry in state.pending if entry.event == "checkpoint"}
+
+    def is_open(self) -> bool:
+        return len(self.outcomes) < len(self.steps)
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Begin what is ready, write that down with what has ended before, let it run, take in what ends."""
+        begun = self.begin_ready()
+        self.write()
+        for step, last in begun:
+            self.hands.executor.submit(step, last)
+        if self.running:
+            for message in self.hands.executor.wait(1.0):
+                self.take(message)
+            self.keep_alive()
+
+    def begin_ready(self) -> list[tuple[Step, Mapping[str, Any] | None]]:
+        """Decide every ready step as far as workers are free; return the ones that must run."""
+        begun: list[tuple[Step, Mapping[str, Any] | None]] = []
+        self.look_up()
+        free = self.hands.executor.free()
+        held: list[str] = []
+        while self.ready:
+            step = self.steps[self.ready.popleft()]
+            if self.hands.is_stopping():
+                self.end(step, Outcome(step.id, Status.DROPPED))
+            elif (outcome := self.decide(step)) is not None:
+                self.end(step, outcome)
+            elif len(begun) < free:
+                begun.append(self.begin(step))
+            else:
+                held.append(step.id)
+        self.ready.extend(held)
+        return begun
+
+    def look_up(self) -> None:
+        """Bind what is ready, and ask once for the realisations of all keys that the plan could not know."""
+        asked = set()
+        for identity in self.ready:
+            step = self.steps[identity]
+            if step.do in (Do.RUN, Do.REUSE) and identity not in self.bound and self.is_free(step):
+                self.bound[identity] = self.bind(step)
+                if step.do is Do.REUSE or (step.key is None and When.REALISED in step.when):
+                    asked.add(self.bound[identity][0])
+        if asked:
+            self.known.update(self.hands.store.realised(sorted(asked)))
+
+    def is_free(self, step: Step) -> bool:
+        """Tell whether all steps before this one ended well."""
+        return all(self.outcomes[before].status in _GOOD for before in step.after)
+
+    def decide(self, step: Step) -> Outcome | None:
+        """Return the outcome of a step that needs no run, or None where its op must run."""
+        if not self.is_free(step):
+            return Outcome(step.id, Status.DROPPED)
+        if When.PASSED in step.when and (refused := self.refused(step)):
+            message = f"{', '.join(refused)} did not pass"
+            return Outcome(step.id, Status.BLOCKED, failure=Failure("blocked", message))
+        if step.do in (Do.FORGET, Do.RECORD):
+            return Outcome(step.id, Status.DONE)
+        if step.do is Do.UNDO:
+            return None
+        return self.decide_by_key(step)
+
+    def decide_by_key(self, step: Step) -> Outcome | None:
+        """Skip a step whose key came out as recorded; reuse what is known of its key."""
+        key, _ = self.bound[step.id]
+        record = self.records.get(step.address)
+        recorded = record.steps.get(step.name) if record is not None else None
+        if When.RECORDED in step.when and recorded is not None and recorded.key == key:
+            return Outcome(step.id, Status.SKIPPED, recorded.outputs, recorded.facts)
+        realisation = self.known.get(key)
+        if realisation is not None and When.REALISED in step.when:
+            return Outcome(step.id, Status.REUSED, realisation.outputs, realisation.facts, realisation.seconds)
+        return None
+
+    def refused(self, step: Step) -> list[str]:
+        """Return the required tests whose verdict is not passed."""
+        found = []
+        for gate in step.gates:
+            record = self.records.get(gate)  # type: ignore[call-overload]
+            if record is None or record.facts.get("passed") is not True:
+                found.append(gate)
+        return found
+
+    def bind(self, step: Step) -> tuple[str, dict[str, Any]]:
+        """Return the step's key and all its late values, now that what it reads exists."""
+        values = dict(step.values)
+        for read in step.reads:
+            if read not in values:
+                ref = Late(read).ref
+                values[read] = self.records[ref.address].output(ref.output or "")
+        return ops.key(step.template, values), values
+
+    # -- begin, end --------------------------------------------------------------------------------------------------
+
+    def begin(self, step: Step) -> tuple[Step, Mapping[str, Any] | None]:
+        key, values = self.bound.get(step.id, ("", {}))
+        bound = replace(step, op=ops.bind(step.op, values), values=values)
+        self.running[step.id] = (step, self.hands.clock.monotonic())
+        record = self.intent(step)
+        self.entries.append(self.entry("begin", step, {"key": key}, record=record))
+        change = self.changes[step.address]
+        data = {"do": step.do.value, "verb": step.verb, "seconds": change.seconds}
+        self.hands.emit(Event("step-started", step.address, step.id, data))
+        return bound, self.last.get(step.id)
+
+    def intent(self, step: Step) -> Record | None:
+        """Return the unfinished record of a thing that may exist from now on, so that it can be found and undone."""
+        if step.do is Do.UNDO or not step.here or step.address in self.records:
+            return None
+        change = self.changes[step.address]
+        return Record(step.address, change.body, change.digest, {}, change.refs, {}, complete=False)
+
+    def end(self, step: Step, outcome: Outcome) -> None:
+        """Note the outcome, write the record that follows from it, and free those who waited."""
+        self.outcomes[step.id] = outcome
+        if outcome.status in _GOOD:
+            self.left[step.address] -= 1
+            self.entries.append(self.end_entry(step, outcome))
+        elif outcome.status is Status.FAILED:
+            self.entries.append(self.entry("end", step, _end_body(outcome)))
+        self.running.pop(step.id, None)
+        for follower in self.followers.get(step.id, ()):
+            self.unmet[follower] -= 1
+            if not self.unmet[follower]:
+                self.ready.append(follower)
+        self.hands.emit(Event("step-ended", step.address, step.id, _ended(outcome)))
+
+    def end_entry(self, step: Step, outcome: Outcome) -> Entry:
+        body = _end_body(outcome)
+        if step.do is Do.FORGET or (step.do is Do.UNDO and self.left[step.address] == 0):
+            self.records.pop(step.address, None)
+            return self.entry("end", step, body, forget=True)
+        record = self.record(step, outcome)
+        self.records[step.address] = record
+        return self.entry("end", step, body, record=record, realisation=self.realisation(step, outcome, record))
+
+    def record(self, step: Step, outcome: Outcome) -> Record:
+        """Return the resource's record after this step; it is complete, and has the new spec, with the last one."""
+        change = self.changes[step.address]
+        before = self.records.get(step.address)
+        done = dict(before.steps) if before is not None else {}
+        if step.do is Do.UNDO:
+            done = {}
+        elif step.do is not Do.RECORD and outcome.status is not Status.SKIPPED:
+            key, values = self.bound[step.id]
+            done[step.name] = StepRecord(key, values, outcome.outputs, outcome.facts, outcome.seconds, self.now())
+        if self.left[step.address] == 0:
+            steps = {name: done[name] for name in change.steps if name in done}
+            return Record(step.address, change.body, change.digest, steps, change.refs, change.inputs)
+        if before is None:
+            return Record(step.address, change.body, change.digest, done, change.refs, change.inputs, complete=False)
+        return replace(before, steps=done, complete=False)
+
+    def realisation(self, step: Step, outcome: Outcome, record: Record) -> Realisation | None:
+        """Return what is shared with all environments: what a made step, and no kept one, came out as."""
+        if outcome.status is not Status.DONE or step.do is not Do.RUN or step.here:
+            return None
+        made = record.steps[step.name]
+        return Realisation(made.key, made.outputs, made.facts, made.seconds, self.plan.environment, step.address, made.at)
+
+    # -- messages ----------------------------------------------------------------------------------------------------
+
+    def take(self, message: Event | Checkpoint | Outcome) -> None:
+        if isinstance(message, Outcome):
+            self.end(self.steps[message.step], message)
+        elif isinstance(message, Checkpoint):
+            self.entries.append(self.entry("checkpoint", self.steps[message.step], message.data))
+            self.write()
+            self.hands.executor.acknowledge(message)
+        else:
+            self.hands.emit(replace(message, address=self.steps[message.step].address))
+
+    def keep_alive(self) -> None:
+        """Renew the lease and show that running steps are alive, every `HEARTBEAT` seconds."""
+        now = self.hands.clock.monotonic()
+        if now - self.beat < HEARTBEAT:
+            return
+        self.beat = now
+        self.hands.lease = self.hands.store.renew(self.hands.lease)
+        for step, start in self.running.values():
+            self.hands.emit(Event("step-heartbeat", step.address, step.id, {"seconds": now - start}))
+
+    def note(self, what: str) -> None:
+        self.entries.append(Entry("note", self.hands.run, self.now(), self.plan.id, body={"run": what}))
+        self.write()
+
+    def entry(self, event: str, step: Step, body: Mapping[str, Any], **rest: Any) -> Entry:
+        return Entry(event, self.hands.run, self.now(), self.plan.id, step.address, step.id, body, **rest)
+
+    def write(self) -> None:
+        """Make all entries since the last write durable, in one transaction; records learn their version from it."""
+        if not self.entries:
+            return
+        entries, self.entries = self.entries, []
+        self.hands.store.append(self.hands.lease, entries)
+
+    def now(self) -> str:
+        return self.hands.clock.now().isoformat(timespec="milliseconds")
+
+
+def _count(addresses: Iterable[Address]) -> dict[Address, int]:
+    counts: dict[Address, int] = {}
+    for address in addresses:
+        counts[address] = counts.get(address, 0) + 1
+    return counts
+
+
+def _end_body(outcome: Outcome) -> dict[str, Any]:
+    body: dict[str, Any] = {"status": outcome.status.value, "seconds": round(outcome.seconds, 3)}
+    if outcome.failure is not None:
+        body["failure"] = {"code": outcome.failure.code, "message": outcome.failure.message}
+    return body
+
+
+def _ended(outcome: Outcome) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "status": outcome.status.value,
+        "seconds": outcome.seconds,
+        "facts": dict(outcome.facts),
+        "outputs": dict(outcome.outputs),
+    }
+    if outcome.failure is not None:
+        failure = outcome.failure
+        data["failure"] = {"code": failure.code, "message": failure.message, "hint": failure.hint, "trace": failure.trace}
+    return data

@@ -1,0 +1,1 @@
+"""Where a step runs. Every executor runs `project.run_step`, handed in, and reports through one queue."""
