@@ -10,30 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
-
-from mlops.serving import folders, predictors
-from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
+from mlops.serving.errors import BadRequestError, ModelFailedError
 from mlops.serving.logs import Log
 from mlops.serving.metrics import Metrics
-from mlops.serving.predictors import Predictor
-from mlops.serving.protocols import (
-    InferRequest,
-    InferResponse,
-    decode_request,
-    encode,
-    model_metadata,
-    output_tensors,
-    wanted_outputs,
-)
-from mlops.serving.signatures import Array
-from mlops.serving.tensors import Reader
+from mlops.serving.models import Served
+from mlops.serving.protocols import decode_request, encode, wanted_outputs
 
 SERVER_NAME = "mlops"
 SERVER_VERSION = "1"
-_WARM_UPS = 3
-# Seconds. A prediction that takes longer goes to a thread, so that health is answered meanwhile; a shorter one would lose by the hop.
-_SLOW = 0.002
-_MANY_ROWS = 256
 _GET = ("GET", "HEAD")
 
 
@@ -86,41 +70,6 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, no error of ours
 Route = Callable[[Scope, Exchange], Awaitable[Answer]]
 
 
-class Served:
-    """A loaded model under its name and version, with everything about it that does not change from request to request."""
-
-    def __init__(self, name: str, version: str, predictor: Predictor) -> None:
-        """Prepare the metadata, the reader and the way to ask."""
-        manifest = predictor.manifest
-        self.name = name
-        self.version = version
-        self.metadata = encode(model_metadata(name, version, manifest))
-        self.reader = Reader(manifest.signature, takes_matrix=manifest.layout == "array")
-        self.ask = predictors.ask_of(predictor)
-        self.outputs = {output.name: output for output in manifest.signature.outputs}
-        self.is_slow = False
-
-    def warm_up(self, example: bytes) -> None:
-        """Answer the input example a few times; raise `FolderError` if that fails."""
-        try:
-            for _ in range(_WARM_UPS):
-                request = decode_request(example)
-                batch = self.reader.read(request)
-                start = perf_counter()
-                arrays = self.ask(batch)
-                seconds = perf_counter() - start
-                encode(self.response(request, arrays))
-        except (BadRequestError, ModelFailedError) as error:
-            msg = f"the model does not answer its own {folders.EXAMPLE}: {error}"
-            raise FolderError(msg) from error
-        self.is_slow = seconds > _SLOW
-
-    def response(self, request: InferRequest, arrays: dict[str, Array]) -> InferResponse:
-        """Return the body of the answer, with the outputs that were asked for."""
-        wanted = wanted_outputs(request, self.outputs)
-        return InferResponse(self.name, self.version, output_tensors(arrays, wanted), request.id)
-
-
 class Application:
     """The routes of one replica and the state that its health tells."""
 
@@ -155,6 +104,11 @@ class Application:
         self._headers = [*self._headers, ("connection", "close")]
 
     @property
+    def is_started(self) -> bool:
+        """Whether the model was loaded and has answered its own example."""
+        return self._served is not None
+
+    @property
     def is_ready(self) -> bool:
         """Whether new requests should come here."""
         return self._served is not None and not self._is_draining
@@ -162,23 +116,26 @@ class Application:
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """Answer one request."""
         try:
-            methods, route = self._find(scope.path)
-            if scope.method not in methods:
-                raise Refusal(405, f"{scope.path} takes {methods[0]}, not {scope.method}", ("allow", ", ".join(methods)))
-            answer = await route(scope, exchange)
+            answer = await self._find(scope.method, scope.path)(scope, exchange)
         except Refusal as refusal:
             answer = refusal.answer
         except Exception as error:  # noqa: BLE001 - the last place before granian; a fault of ours must not look like a lost connection
-            self._log.failed("request failed", error, path=scope.path)
-            answer = Answer(500, encode({"error": "the server failed; its log says how"}))
+            answer = self._fault(error, scope)
         headers = [("content-type", answer.content_type), *answer.headers, *self._headers]
         exchange.response_bytes(answer.status, headers, answer.body)
 
-    def _find(self, path: str) -> tuple[tuple[str, ...], Route]:
+    def _fault(self, error: Exception, scope: Scope) -> Answer:
+        self._log.failed("request failed", error, path=scope.path)
+        return Refusal(500, "the server failed; its log says how").answer
+
+    def _find(self, method: str, path: str) -> Route:
         found = self._routes.get(path) or self._routes.get(path.rstrip("/"))
         if found is None:
             raise self._unknown(path)
-        return found
+        methods, route = found
+        if method not in methods:
+            raise Refusal(405, f"{path} takes {methods[0]}, not {method}", ("allow", ", ".join(methods)))
+        return route
 
     def _unknown(self, path: str) -> Refusal:
         """Return the refusal of a path that is not routed, saying which part of it is unknown."""
@@ -223,7 +180,13 @@ class Application:
 
     def _health(self, *, is_well: bool) -> Answer:
         """Return the superset of what the specification, KServe and MLServer say: both words, 200 or 503."""
-        state = {"name": self._name, "version": self._version, "live": True, "started": self._served is not None, "ready": self.is_ready}
+        state = {
+            "name": self._name,
+            "version": self._version,
+            "live": True,
+            "started": self._served is not None,
+            "ready": self.is_ready,
+        }
         return Answer(200 if is_well else 503, encode(state))
 
     async def _metadata(self, _scope: Scope, _exchange: Exchange) -> Answer:
@@ -254,6 +217,8 @@ class Application:
         except ModelFailedError as error:
             self._log.failed("model failed", error)
             answer = Refusal(500, "the model failed on this request; the server's log says how").answer
+        except Exception as error:  # noqa: BLE001 - counted here, because a delivery judges a version by what is counted
+            answer = self._fault(error, scope)
         finally:
             metrics.in_progress -= 1
         metrics.answered(answer.status, perf_counter() - start)
@@ -267,7 +232,7 @@ class Application:
         batch = served.reader.read(request)
         read = perf_counter()
         rows = len(batch if not isinstance(batch, dict) else next(iter(batch.values())))
-        if served.is_slow or rows > _MANY_ROWS:
+        if served.is_slow(rows):
             arrays = await asyncio.get_running_loop().run_in_executor(self._thread, served.ask, batch)
         else:
             arrays = served.ask(batch)
@@ -306,10 +271,3 @@ def _check_json(headers: Headers) -> None:
         raise Refusal(415, f"the content encoding is {headers.get('content-encoding')!r}, expected none")
     if headers.get("inference-header-content-length") is not None:
         raise Refusal(415, "binary tensors are not served (the header inference-header-content-length); send JSON")
-
-
-def open_model(folder: Any, name: str, version: str) -> Served:
-    """Load, warm up and return the model in `folder`; raise `FolderError` where that fails. Slow: it imports the model's packages."""
-    served = Served(name, version, predictors.load(folder))
-    served.warm_up(folders.read_example(folder))
-    return served

@@ -22,6 +22,7 @@ from mlops.serving.errors import ServingError
 
 BACKLOG = 1024  # connections that wait to be accepted; also granian's limit of requests at once
 _PROC_FDS = Path("/proc/self/fd")
+_HOLDER: Any = SocketHolder  # its type stub lacks the constructor
 
 
 def bind_tcp(host: str, port: int) -> socket.socket:
@@ -70,7 +71,7 @@ def inherit(fd: int) -> socket.socket:
 
 
 def _listen(bound: socket.socket) -> socket.socket:
-    bound.setblocking(False)
+    bound.settimeout(0.0)
     bound.listen(BACKLOG)
     return bound
 
@@ -82,6 +83,9 @@ def _is_answered(path: Path) -> bool:
 
 class _EmbeddedServer(Server):
     """granian in our event loop, on a socket that exists already."""
+
+    _shd: Any
+    _sfd: Any
 
     def __init__(self, application: Application, listening: socket.socket) -> None:
         # HTTP/1.1 only: `Connection: close` is how a replica is drained, and gRPC will have a listener of its own.
@@ -97,9 +101,8 @@ class _EmbeddedServer(Server):
         self._fd = listening.fileno()
 
     def _init_shared_socket(self) -> None:
-        self._shd = SocketHolder(self._fd, self._is_uds, BACKLOG)
+        self._shd = _HOLDER(self._fd, self._is_uds, BACKLOG)
         self._sfd = self._fd
-        self._ssp = None
 
 
 class Listener:
@@ -125,7 +128,7 @@ class Listener:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as silent:
             silent.bind(("127.0.0.1", 0))
             silent.listen(1)
-            silent.setblocking(False)
+            silent.settimeout(0.0)
             for fd in same:
                 os.dup2(silent.fileno(), fd, inheritable=False)
 
@@ -133,15 +136,18 @@ class Listener:
         """Stop accepting, finish what is in flight, close; return whether that was done within `grace` seconds."""
         self._server.stop()
         done, _ = await asyncio.wait({self.task}, timeout=grace)
+        self._remove_path()
+        return bool(done)
+
+    def _remove_path(self) -> None:
         if self._path:
             with contextlib.suppress(OSError):
                 Path(self._path).unlink()
-        return bool(done)
 
 
 def _own_fds() -> list[int]:
     try:
-        return [int(name) for name in os.listdir(_PROC_FDS)]
+        return [int(entry.name) for entry in _PROC_FDS.iterdir()]
     except OSError:
         return []
 

@@ -22,7 +22,8 @@ class Log:
         """Write one line; a broken stderr never stops serving."""
         line = {"time": _now(), "level": level, "event": event, **self._fields, **fields}
         try:
-            print(json.dumps(line, default=str), file=self._stream, flush=True)
+            self._stream.write(json.dumps(line, default=str) + "\n")
+            self._stream.flush()
         except (OSError, ValueError):
             return
 

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from mlops.serving.errors import ServingError
 
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         return run(_replica(options))
     except ServingError as error:
-        print(f"mlops-serve: {' '.join(str(error).split())}", file=sys.stderr)  # one line, whatever a library says
+        sys.stderr.write(f"mlops-serve: {' '.join(str(error).split())}\n")  # one line, whatever a library says
         return 1
 
 
@@ -45,14 +45,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", default="1", help="the version in paths, metrics and x-mlops-version (default: 1)")
     parser.add_argument("--track", default="stable", help="a label on every metric, for instance stable or canary")
     address = parser.add_mutually_exclusive_group()
-    address.add_argument("--bind", type=_address, default=("127.0.0.1", 8080), metavar="HOST:PORT", help="where to listen; port 0 takes a free one")
+    address.add_argument(
+        "--bind", type=_address, default=("127.0.0.1", 8080), metavar="HOST:PORT", help="where to listen; port 0 takes a free one"
+    )
     address.add_argument("--fd", type=int, metavar="N", help="an inherited listening socket, shared with other replicas")
     own = parser.add_mutually_exclusive_group()
     own.add_argument("--private-uds", type=Path, metavar="PATH", help="a unix socket on which this replica alone answers")
     own.add_argument("--private-bind", type=_address, metavar="HOST:PORT", help="the same on a port")
-    parser.add_argument("--drain", type=float, default=0.5, metavar="SECONDS", help="time between SIGTERM and the stop (default: 0.5)")
-    parser.add_argument("--grace", type=float, default=30.0, metavar="SECONDS", help="time for requests in flight after that (default: 30)")
-    parser.add_argument("--max-body", type=int, default=16 * _MEBIBYTE, metavar="BYTES", help="longest request body (default: 16 MiB)")
+    parser.add_argument(
+        "--drain", type=float, default=0.5, metavar="SECONDS", help="time between SIGTERM and the stop (default: 0.5)"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=30.0, metavar="SECONDS", help="time for requests in flight after that (default: 30)"
+    )
+    parser.add_argument(
+        "--max-body", type=int, default=16 * _MEBIBYTE, metavar="BYTES", help="longest request body (default: 16 MiB)"
+    )
     parser.add_argument("--die-with-parent", type=int, metavar="PID", help="stop as on SIGTERM once PID is no longer the parent")
     return parser
 
@@ -95,7 +103,21 @@ def _replica(options: argparse.Namespace) -> "Replica":
     )
 
 
-def _log_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Write a Python warning as a log line, for instance scikit-learn's about a model of another version."""
-    line = {"level": "warning", "event": "warning", "category": category.__name__, "message": str(message), "at": f"{filename}:{lineno}"}
-    print(json.dumps(line), file=sys.stderr)
+    del line
+    fields = {
+        "level": "warning",
+        "event": "warning",
+        "category": category.__name__,
+        "message": str(message),
+        "at": f"{filename}:{lineno}",
+    }
+    (file or sys.stderr).write(json.dumps(fields) + "\n")

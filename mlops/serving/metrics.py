@@ -87,7 +87,9 @@ class Metrics(Collector):
         for code, count in self.codes.items():
             requests.add_metric([*values, str(code)], count)
         yield requests
-        yield _histogram("mlops_request_duration_seconds", "Seconds from the request's head to its answer.", self._labels, self.requests)
+        yield _histogram(
+            "mlops_request_duration_seconds", "Seconds from the request's head to its answer.", self._labels, self.requests
+        )
         predicting = self.phases["predict"]
         yield _histogram("mlops_predict_duration_seconds", "Seconds inside the model.", self._labels, predicting)
         rows = CounterMetricFamily("mlops_rows", "Rows that were predicted.", labels=names)

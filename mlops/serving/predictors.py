@@ -57,7 +57,9 @@ class SklearnPredictor:
         names = {output.name for output in manifest.signature.outputs}
         self._has_probabilities = "predict_proba" in names
         final = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-        self._is_argmax = self._has_probabilities and type(final).__module__.startswith("sklearn.") and type(final).__name__ in _ARGMAX
+        self._is_argmax = (
+            self._has_probabilities and type(final).__module__.startswith("sklearn.") and type(final).__name__ in _ARGMAX
+        )
         # Only where no value may be missing is finiteness known, so that scikit-learn need not look for it in every step.
         self._is_finite = not any(column.nullable for column in manifest.signature.inputs)
 
@@ -91,9 +93,11 @@ class SklearnPredictor:
     def _frame(self, arrays: dict[str, Array]) -> Any:
         import pandas as pd
 
-        values = {column.name: column.values for column in self.signature.inputs}
+        values = {column.name: column.values for column in self.signature.inputs}  # noqa: PD011 - a field of ours, no DataFrame
         series = {
-            name: pd.Categorical(array, categories=list(values[name] or ())) if name in self.manifest.categories else _strings(array)
+            name: pd.Categorical(array, categories=list(values[name] or ()))
+            if name in self.manifest.categories
+            else _strings(array)
             for name, array in arrays.items()
         }
         return pd.DataFrame(series, copy=False)
@@ -155,7 +159,8 @@ def _strings(array: Array) -> Array:
     """Return BYTES with NaN for what is missing, as in the tables that models are trained on; other arrays as they are."""
     if array.dtype != object:
         return array
-    return np.where(np.equal(array, None), np.nan, array)
+    missing = np.array([value is None for value in array.tolist()], np.bool_)
+    return np.where(missing, np.nan, array) if missing.any() else array
 
 
 def _checked(outputs: dict[str, Any], expected: tuple[Output, ...], rows: int) -> dict[str, Array]:

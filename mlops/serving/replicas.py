@@ -12,14 +12,16 @@ import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
-from mlops.serving.applications import Application, Served, open_model
+from mlops.serving.applications import Application
 from mlops.serving.errors import ServingError
 from mlops.serving.listeners import Listener
 from mlops.serving.logs import Log
 from mlops.serving.metrics import Metrics
+from mlops.serving.models import Served, open_model
 from mlops.serving.parents import watch_parent
 
 
@@ -47,28 +49,27 @@ def run(replica: Replica) -> int:
 
 async def _live(replica: Replica) -> int:
     log = Log({"model": replica.name, "version": replica.version, "track": replica.track})
-    application = Application(replica.name, replica.version, Metrics(replica.name, replica.version, replica.track), log, replica.max_body)
-    stop = _stop_event(replica)
-    private = Listener(application, replica.private) if replica.private else None
+    application = Application(
+        replica.name, replica.version, Metrics(replica.name, replica.version, replica.track), log, replica.max_body
+    )
+    stop = _stop_event()
+    watcher = watch_parent(replica.parent, stop.set) if replica.parent is not None else None
     address = _shown(replica.public)
+    listeners = [Listener(application, replica.private)] if replica.private else []
     # A socket of its own is served at once and says that it is loading; a shared one belongs to the siblings until we are ready.
-    public = None if replica.is_shared else Listener(application, replica.public)
+    if not replica.is_shared:
+        listeners.append(Listener(application, replica.public))
     log.write("info", "starting", pid=os.getpid(), address=address)
     served = await _load(replica, stop)
     if served is not None:
         application.start(served)
-        public = public or Listener(application, replica.public)
+        if replica.is_shared:
+            listeners.append(Listener(application, replica.public))
         log.write("info", "ready", address=address)
-    listeners = [each for each in (public, private) if each]
     fault = await _wait(stop, listeners)
-    application.drain()
-    log.write("info", "draining", seconds=replica.drain)
-    if public and replica.is_shared:
-        public.stop_accepting()
-    if served is not None:
-        await asyncio.sleep(replica.drain)
-    is_finished = all([await each.stop(replica.grace) for each in listeners])
-    log.write("info" if is_finished else "warning", "stopped", is_finished=is_finished)
+    is_finished = await _drain(replica, application, listeners, log)
+    if watcher:
+        watcher.cancel()
     if fault:
         raise ServingError(fault)
     if served is None or not is_finished:
@@ -76,14 +77,26 @@ async def _live(replica: Replica) -> int:
     return 0
 
 
-def _stop_event(replica: Replica) -> asyncio.Event:
-    """Return the event that SIGTERM, SIGINT and the parent's death set."""
+async def _drain(replica: Replica, application: Application, listeners: list[Listener], log: Log) -> bool:
+    """Send every caller away, finish what is in flight and stop; return whether it was finished within the grace."""
+    application.drain()
+    log.write("info", "draining", seconds=replica.drain)
+    if replica.is_shared and application.is_started:
+        listeners[-1].stop_accepting()
+    if application.is_started:
+        await asyncio.sleep(replica.drain)
+    # The private socket, which is the first, is the last to go: health is told until the end.
+    is_finished = all([await each.stop(replica.grace) for each in reversed(listeners)])
+    log.write("info" if is_finished else "warning", "stopped", is_finished=is_finished)
+    return is_finished
+
+
+def _stop_event() -> asyncio.Event:
+    """Return the event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    if replica.parent is not None:
-        stop.watcher = watch_parent(replica.parent, stop.set)  # type: ignore[attr-defined] # the loop holds tasks weakly
     return stop
 
 
@@ -92,7 +105,8 @@ async def _load(replica: Replica, stop: asyncio.Event) -> Served | None:
     loop = asyncio.get_running_loop()
     loading = loop.run_in_executor(None, open_model, replica.folder, replica.name, replica.version)
     stopping = loop.create_task(stop.wait())
-    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    either: set[asyncio.Future[Any]] = {loading, stopping}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     return loading.result() if loading.done() else None
 
@@ -100,7 +114,9 @@ async def _load(replica: Replica, stop: asyncio.Event) -> Served | None:
 async def _wait(stop: asyncio.Event, listeners: list[Listener]) -> str | None:
     """Wait for the end; return what is wrong if it came from a listener and not from a signal."""
     stopping = asyncio.get_running_loop().create_task(stop.wait())
-    await asyncio.wait({stopping, *(each.task for each in listeners)}, return_when=asyncio.FIRST_COMPLETED)
+    ends: set[asyncio.Future[Any]] = {stopping, *(each.task for each in listeners)}
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
     return None if stop.is_set() else "a listener ended by itself"
 
 

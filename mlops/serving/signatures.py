@@ -131,7 +131,9 @@ def _cast(column: Column, array: Array) -> Array:
     try:
         if array.dtype == object and column.dtype.kind == "f":
             array = np.array([np.nan if value is None else value for value in array.tolist()])
-        return array.astype(column.dtype, casting="unsafe" if array.dtype == object or column.datatype == "BYTES" else "same_kind")
+        return array.astype(
+            column.dtype, casting="unsafe" if array.dtype == object or column.datatype == "BYTES" else "same_kind"
+        )
     except (TypeError, ValueError):
         msg = f"input {column.name!r} holds {array.dtype}, expected {column.datatype}"
         raise BadRequestError(msg) from None

@@ -21,7 +21,12 @@ _TYPES: dict[str, frozenset[type]] = {
     "BOOL": frozenset({bool}),
     "BYTES": frozenset({str}),
 }
-_WORDS = {"BOOL": "true or false", "BYTES": "a string", **dict.fromkeys(FLOATS, "a number"), **dict.fromkeys(INTEGERS, "an integer")}
+_WORDS = {
+    "BOOL": "true or false",
+    "BYTES": "a string",
+    **dict.fromkeys(FLOATS, "a number"),
+    **dict.fromkeys(INTEGERS, "an integer"),
+}
 _Place = Callable[[int], tuple[Column, int]]  # the column and row of a position in the flat data
 _MATRIX_DIMENSIONS = 2
 _SHOWN = 60  # characters of a bad value that an answer repeats
@@ -60,7 +65,9 @@ class Reader:
         if len({len(array) for array in arrays.values()}) > 1:
             first, *others = arrays
             other = next(name for name in others if len(arrays[name]) != len(arrays[first]))
-            _refuse(f"input {first!r} has {len(arrays[first])} rows and input {other!r} has {len(arrays[other])}; expected as many")
+            _refuse(
+                f"input {first!r} has {len(arrays[first])} rows and input {other!r} has {len(arrays[other])}; expected as many"
+            )
         return arrays
 
     def _refuse_names(self, given: dict[str, Tensor]) -> NoReturn:
@@ -93,11 +100,15 @@ class _MatrixLimits:
         rows, width = tensor.shape
         if width != len(self._columns):
             names = ", ".join(repr(column.name) for column in self._columns)
-            _refuse(f"input {_shown(tensor.name)} has the shape {tensor.shape}, expected [n, {len(self._columns)}], the columns {names}")
+            _refuse(
+                f"input {_shown(tensor.name)} has the shape {tensor.shape}, expected [n, {len(self._columns)}], the columns {names}"
+            )
         _check_datatype(tensor, FLOATS | INTEGERS | {"BOOL"}, "a number datatype")
         values = _flat(tensor)
         has_null = _check_types(values, tensor.datatype, null_allowed=True, place=self._place)
-        matrix = _to_array(values, tensor.datatype, self._place, has_null=has_null).reshape(rows, width).astype(np.float64, copy=False)
+        matrix = (
+            _to_array(values, tensor.datatype, self._place, has_null=has_null).reshape(rows, width).astype(np.float64, copy=False)
+        )
         self._check(matrix)
         return matrix
 
@@ -198,7 +209,12 @@ def _check_types(values: list[Any], datatype: str, *, null_allowed: bool, place:
         position = next(index for index, value in enumerate(values) if type(value) not in allowed)
         column, row = place(position)
         missing = values[position] is None
-        _refuse_value(column, row, values[position], "a value (the column is not nullable)" if missing else f"{_WORDS[datatype]} ({datatype})")
+        _refuse_value(
+            column,
+            row,
+            values[position],
+            "a value (the column is not nullable)" if missing else f"{_WORDS[datatype]} ({datatype})",
+        )
     return True
 
 
