@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
+
+    from mlops.core.settings import Allow
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a step belongs; plain data, so that a worker process can open the same world."""
+
+    root: str
+    project: str
+    environment: str
+    allow: Allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,7 @@ class Request:
     packages    names: [str]                                {package: version} with what they depend on, and python
     code        entry: str (module:function in src/)        digest of the import closure inside src/
     bundled     name: str                                   the name and the version of scikit-learn
+    host        none                                        the id of this machine; its name
 
     `field` is the path in the spec that an error is reported at.
     """
@@ -87,11 +100,65 @@ class Tables(Protocol):
         ...
 
 
-class Processes(Protocol):
-    """Server replicas on this machine under a supervisor that owns the listening socket and outlives apply."""
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Server replicas as they should be: `replicas` processes that serve one model on one address of one machine."""
 
-    def call(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Send one request to the supervisor of `name`; see `mlops.world.processes`."""
+    name: str  # the rollout's address; with the project and the environment it names the fleet
+    machine: str  # the id of the host that is to hold it
+    host: str
+    port: int
+    model: str  # the model's name on the wire
+    version: str
+    replicas: int
+    ready_timeout: float  # seconds until a new replica must be ready
+    drain: float  # seconds that requests in flight may take before a replica is killed
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedReplica:
+    """One replica as it was found."""
+
+    pid: int
+    version: str
+    state: Literal["ready", "unready", "stopping", "dead"]
+    since: str  # when it was started; UTC, ISO 8601
+    ended: str  # how and when it died, in words; empty while it lives
+    log: str  # path of the file with what it wrote
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedFleet:
+    """A fleet as it was found; `address` (HOST:PORT) is None where no supervisor runs."""
+
+    address: str | None
+    replicas: tuple[ObservedReplica, ...]  # in the order they were started
+
+
+class Processes(Protocol):
+    """Fleets of server replicas on this machine, each under a supervisor that owns the listening socket and outlives apply.
+
+    A handle is small JSON that says where a fleet is: the host's name, its machine id, the supervisor's name.
+    """
+
+    def handle(self, name: str) -> Mapping[str, str]:
+        """Return the handle that the fleet `name` of this project and environment has on this machine."""
+        ...
+
+    def deploy(self, fleet: Fleet, folder: Path, say: Callable[[str, float | None], None]) -> None:
+        """Make it so, from whatever is found; no request is refused meanwhile. `folder` is copied; `say` hears how it goes.
+
+        Raises:
+            WorldError: it cannot be done; replicas that served before still do.
+        """
+        ...
+
+    def look(self, handle: Mapping[str, str]) -> ObservedFleet:
+        """Return what is found of a fleet, in milliseconds; raise Refused where another machine holds it."""
+        ...
+
+    def stop(self, handle: Mapping[str, str], drain: float) -> None:
+        """Drain and end replicas and supervisor, and remove their files; nothing happens where there are none."""
         ...
 
 
@@ -154,6 +221,11 @@ class Report(Protocol):
 
 class World(Protocol):
     """All doors, and the places a step may write to."""
+
+    @property
+    def place(self) -> Place:
+        """The project and the environment that the step belongs to."""
+        ...
 
     @property
     def root(self) -> Path:
