@@ -63,8 +63,13 @@ class Late(str):
 
     @property
     def ref(self) -> Ref:
-        """The output that an `output:` names."""
-        return Ref(self.source)
+        """The output that an `output:` names, or the candidate of a `baseline:`."""
+        return Ref(self.source.rpartition("|")[2])
+
+
+def compared_with(serving: str | None, candidate: str | None, last: str | None) -> str | None:
+    """Return what a `baseline:` is bound to: what serves; while the candidate itself serves, what it was compared with last."""
+    return last if serving is not None and serving == candidate else serving
 
 
 class Bindable:

@@ -6,7 +6,6 @@ what is ready together is written together.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +88,7 @@ class _Run:
         for step in plan.steps:
             for before in step.after:
                 self.followers.setdefault(before, []).append(step.id)
-        self.ready = deque(step.id for step in plan.steps if not step.after)
+        self.ready = [step.id for step in plan.steps if not step.after]
         self.bound: dict[str, tuple[str, dict[str, Any]]] = {}  # step id → key and late values, once they exist
         self.known: dict[str, Realisation] = {}  # what the store told of keys
         self.running: dict[str, tuple[Step, float]] = {}  # step id → step and when it began
@@ -119,9 +118,9 @@ class _Run:
         begun: list[tuple[Step, Mapping[str, Any] | None]] = []
         self.look_up()
         free = self.hands.executor.free()
-        held: list[str] = []
-        while self.ready:
-            step = self.steps[self.ready.popleft()]
+        ready, self.ready = self.ready, []  # what becomes ready meanwhile has its turn in the next round
+        for identity in ready:
+            step = self.steps[identity]
             if self.hands.is_stopping():
                 self.end(step, Outcome(step.id, Status.DROPPED))
             elif (outcome := self.decide(step)) is not None:
@@ -129,8 +128,7 @@ class _Run:
             elif len(begun) < free:
                 begun.append(self.begin(step))
             else:
-                held.append(step.id)
-        self.ready.extend(held)
+                self.ready.append(step.id)
         return begun
 
     def look_up(self) -> None:
@@ -186,10 +184,16 @@ class _Run:
     def bind(self, step: Step) -> tuple[str, dict[str, Any]]:
         """Return the step's key and all its late values, now that what it reads exists."""
         values = dict(step.values)
-        for read in step.reads:
-            if read not in values:
-                ref = Late(read).ref
-                values[read] = self.records[ref.address].output(ref.output or "")
+        record = self.records.get(step.address)
+        recorded = record.steps.get(step.name) if record is not None else None
+        for late in map(Late, step.reads):
+            if late.sort == "input":
+                continue
+            made = self.records[late.ref.address].output(late.ref.output or "")
+            if late.sort == "output":
+                values.setdefault(late, made)
+            elif recorded is not None:
+                values[late] = ops.compared_with(values[late], made, recorded.values.get(late))
         return ops.key(step.template, values), values
 
     # -- begin, end --------------------------------------------------------------------------------------------------

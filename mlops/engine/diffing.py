@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlops.core import specs
-from mlops.core.ops import key
+from mlops.core.ops import Late, key
 from mlops.core.plans import FieldChange, Reason
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def step_reasons(
             else:
                 yield Reason("output", {"ref": source, **detail})
     if unknown:
-        yield Reason("upstream", {"refs": [read.partition(":")[2] for read in unknown]})
+        yield Reason("upstream", {"refs": sorted({str(Late(read).ref) for read in unknown})})
 
 
 def _full(body: Mapping[str, Any], kind: Kind | None) -> Mapping[str, Any]:

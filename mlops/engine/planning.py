@@ -161,6 +161,8 @@ class _Planner:
                 values[read] = self.observed.inputs[address, late.source].value
             elif late.sort == "baseline":
                 values[read] = self.baseline(late, recorded)
+                if self.outputs.get(late.ref) is None:
+                    unknown.append(read)  # what serves is pinned; whether it is the candidate itself is known later
             else:
                 value = self.outputs.get(late.source)
                 if value is None:
@@ -171,13 +173,11 @@ class _Planner:
 
     def baseline(self, late: Late, recorded: StepRecord | None) -> str | None:
         """Return what serves; once the candidate itself serves, what it was compared with: its verdict stands."""
-        rollout, _, candidate = late.source.partition("|")
-        record = self.state.records.get(Address(rollout))
+        record = self.state.records.get(Address(late.source.partition("|")[0]))
         serving = record.output("serving") if record is not None else None
-        if serving is not None and serving == self.outputs.get(candidate) and recorded is not None:
-            found: str | None = recorded.values.get(str(late))
-            return found
-        return serving
+        if recorded is None:
+            return serving
+        return ops.compared_with(serving, self.outputs.get(late.ref), recorded.values.get(late))
 
     def may_reuse(self, work: _Work, draft: _Draft) -> bool:
         return draft.do is not None and not draft.forced and not self.kinds[work.resource.address.kind].keeps
@@ -272,11 +272,13 @@ class _Planner:
                 or draft.forced
                 or not draft.unknown
                 or not diffing.is_same_template(draft.template, draft.recorded)
-                or any(draft.recorded.values.get(read) != value for read, value in draft.values.items())
+                or any(
+                    draft.recorded.values.get(read) != value for read, value in draft.values.items() if read not in draft.unknown
+                )
             )
             if is_sure:
                 return ()
-            refs.extend(Late(read).source for read in draft.unknown)
+            refs.extend(Late(read).ref for read in draft.unknown)
         return tuple(sorted({ref for ref in refs if not ref.startswith(own)}))
 
     def is_refused(self, gate: Ref) -> bool:

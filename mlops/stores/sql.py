@@ -19,7 +19,7 @@ from mlops.core.states import Entry, Lease, Realisation, Record, State, StepReco
 from mlops.stores import databases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mlops.core.worlds import Clock
@@ -50,8 +50,9 @@ _TABLES = (
 class SqlStore:
     """Implements `core.states.Store` on SQLite or PostgreSQL."""
 
-    def __init__(self, url: str, root: Path, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, url: str, root: Path, clock: Clock, is_gone: Callable[[str], bool] = lambda _: False) -> None:
+        """Open the state at `url`; `is_gone` tells whether the owner of a lease is known to be dead."""
+        self._clock, self._is_gone = clock, is_gone
         self._database = databases.connect(url, root)
         self._migrate()
 
@@ -156,12 +157,12 @@ class SqlStore:
     # -- leases ------------------------------------------------------------------------------------------------------
 
     def acquire(self, environment: str, owner: str) -> Lease:
-        """Take the environment's lease; a lease that has expired is taken over, its token grows."""
+        """Take the environment's lease; a lease whose owner is dead or late is taken over, and its token grows."""
         now = self._clock.now()
         with self._database.transaction():
             seen = "SELECT owner, token, since, expires FROM leases WHERE environment = ?"
             row = self._database.execute(seen, (environment,)).fetchone()
-            if row is not None and row[0] and datetime.fromisoformat(row[3]) > now:
+            if row is not None and row[0] and datetime.fromisoformat(row[3]) > now and not self._is_gone(row[0]):
                 message = f"environment '{environment}' is held by {row[0]} since {row[2]}"
                 raise StateLocked(message, f"wait for it to end; its hold expires at {row[3]} if it is dead")
             lease = Lease(environment, owner, (row[1] if row is not None else 0) + 1, now.isoformat(), (now + LEASE).isoformat())

@@ -1,0 +1,118 @@
+"""Doors: the world of one step or one plan, with each door opened when it is first used; implements `core.worlds.World`."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.core.errors import WorldError
+from mlops.world.clock import SystemClock
+from mlops.world.failures import explaining
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from mlops.core import worlds
+    from mlops.core.worlds import Observation, Place, Report, Request
+
+STATE = ".mlops"  # everything that mlops keeps beside the user's files
+
+
+class Silence:
+    """The report of a world in which no step runs."""
+
+    last = None
+
+    def progress(self, message: str, done: float | None = None) -> None:
+        """Say nothing."""
+
+    def checkpoint(self, data: Mapping[str, Any]) -> None:
+        """Keep nothing."""
+
+
+class Doors:
+    """All doors of a project. As a context manager it removes the scratch folders that were handed out."""
+
+    def __init__(self, place: Place, report: Report | None = None) -> None:
+        self.place = place
+        self.root = Path(place.root)
+        self.report: Report = report or Silence()
+        self.clock = SystemClock()
+        self._scratch: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for folder in self._scratch:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._scratch.clear()
+
+    @cached_property
+    def artifacts(self) -> worlds.Artifacts:
+        """Content-addressed files and folders, in `.mlops/artifacts`."""
+        from mlops.world.artifacts import LocalArtifacts
+
+        return LocalArtifacts(self.root / STATE / "artifacts")
+
+    @cached_property
+    def tables(self) -> worlds.Tables:
+        """Tables of rows."""
+        from mlops.world.tables import PandasTables
+
+        return PandasTables()
+
+    @cached_property
+    def processes(self) -> worlds.Processes:
+        """Server replicas on this machine."""
+        from mlops.world.processes import Supervisors
+
+        return Supervisors(self.place)
+
+    @cached_property
+    def code(self) -> worlds.Code:
+        """The project's own Python."""
+        from mlops.world.code import ProjectCode
+
+        return ProjectCode(self.root, self.place.allow, self.report)
+
+    @cached_property
+    def secrets(self) -> worlds.Secrets:
+        """Secrets by name."""
+        from mlops.world.secrets import EnvironmentSecrets
+
+        return EnvironmentSecrets()
+
+    def scratch(self) -> Path:
+        """Return a new, empty folder that is deleted after the step."""
+        above = self.root / STATE / "scratch"
+        with explaining(above):
+            above.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=above))
+        self._scratch.append(folder)
+        return folder
+
+    def observe(self, requests: Sequence[Request]) -> Iterator[Observation | Exception]:
+        """Answer requests in order; a WorldError stands in the place of an answer that cannot be had."""
+        for request in requests:
+            try:
+                yield self._observe(request)
+            except WorldError as error:
+                yield error
+
+    def _observe(self, request: Request) -> Observation:
+        from mlops.world import code, files, packages, tables
+
+        ask = {
+            "bundled": tables.observe_bundled,
+            "code": code.observe,
+            "file": files.observe,
+            "packages": packages.observe,
+            "query": tables.observe_query,
+        }
+        return ask[request.door](request.arguments, self)
