@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from mlops.rendering import progress, words
@@ -29,7 +29,6 @@ class Live:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
             TimeElapsedColumn(),
             TextColumn("{task.fields[about]}"),
             console=self._console,
@@ -52,29 +51,20 @@ class Live:
             case "step-progress" if event.step in self._running:
                 self._tell(event)
             case "step-heartbeat":
-                self._advance(event)
+                pass  # the elapsed time moves by itself
             case _:
                 self._end(event)
 
     def _start(self, event: Event) -> None:
         estimate = event.data.get("seconds")
         about = f"of about {words.seconds(estimate)}" if estimate else ""
-        self._running[event.step] = self._progress.add_task(title(event.step), total=estimate or None, about=about)
+        self._running[event.step] = self._progress.add_task(title(event.step), total=None, about=about)
 
     def _tell(self, event: Event) -> None:
         text = f"{title(event.step)}: {clean(event.data['message'])}".replace("[", r"\[")
         self._progress.update(self._running[event.step], description=text)
-        done = event.data.get("done")
-        if done is not None:
-            self._progress.update(self._running[event.step], total=1.0, completed=done, about=f"{done:.0%}")
-
-    def _advance(self, event: Event) -> None:
-        """Move the bar of an estimated step on; it stays short of its end until the step ends."""
-        running = self._running.get(event.step)
-        if running is not None:
-            total = self._progress.tasks[self._progress.task_ids.index(running)].total
-            if total and total > 1.0:
-                self._progress.update(running, completed=min(event.data["seconds"], total * 0.98))
+        if event.data.get("done") is not None:
+            self._progress.update(self._running[event.step], about=f"{event.data['done']:.0%}")
 
     def _end(self, event: Event) -> None:
         running = self._running.pop(event.step, None) if event.name == "step-ended" else None

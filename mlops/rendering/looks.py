@@ -21,6 +21,7 @@ _CODES = {
     "strong": "1",
 }
 _control = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_painted = re.compile(r"\x1b\[\d+m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ def clean(text: str) -> str:
 
 
 def cells(text: str) -> int:
-    """Return how many columns of a terminal the text takes."""
+    """Return how many columns of a terminal the text takes; paint takes none."""
+    text = _painted.sub("", text)
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)

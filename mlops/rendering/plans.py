@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.core.plans import Action
+from mlops.core.plans import Action, Do
 from mlops.rendering import reasons, words
 from mlops.rendering.looks import GAP, cells, pad, shorten, table, widths
 
@@ -43,9 +44,9 @@ def text(plan: Plan, look: Look) -> str:
         return closing(plan)
     lines = [look.paint(f"{plan.project} in {plan.environment}", "strong"), ""]
     lines += _drift(changes, look)
-    address_width = max(cells(change.address) for change in changes)
+    layout = _Layout.of(changes, look.width)
     for change in changes:
-        lines += _change(change, address_width, look)
+        lines += _change(change, layout, look)
     return "\n".join([*lines, "", look.paint(closing(plan), "strong")])
 
 
@@ -64,15 +65,33 @@ def _as_texts(found: object) -> list[str]:
     return [item if isinstance(item, str) else words.value(item) for item in (found if isinstance(found, list) else [found])]
 
 
-def _change(change: Change, address_width: int, look: Look) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Columns of the lines that name resources: address, why, estimate."""
+
+    address: int
+    why: int
+
+    @classmethod
+    def of(cls, changes: Sequence[Change], width: int) -> _Layout:
+        address = max(cells(change.address) for change in changes)
+        longest = max(cells(reasons.summary(change)) for change in changes)
+        estimates = max(cells(_approximately(change)) for change in changes)
+        room = width - 2 - address - len(GAP) - estimates - len(GAP)
+        return cls(address, max(min(longest, room), _NARROW))
+
+
+def _approximately(change: Change) -> str:
+    return f"≈ {words.seconds(change.seconds)}" if change.seconds is not None else ""
+
+
+def _change(change: Change, layout: _Layout, look: Look) -> Iterator[str]:
     style = STYLES[change.action]
-    estimate = f"≈ {words.seconds(change.seconds)}" if change.seconds is not None else ""
-    margin = 2 + address_width + len(GAP)
-    room = max(look.width - margin - (cells(estimate) + len(GAP) if estimate else 0), _NARROW)
-    first, *rest = textwrap.wrap(reasons.summary(change), room) or [""]
-    head = f"{look.paint(change.action.value, style)} {look.paint(pad(change.address, address_width), style)}"
-    yield f"{head}{GAP}{first}{GAP + look.paint(estimate, 'dim') if estimate else ''}".rstrip()
-    yield from (" " * margin + line for line in rest)
+    first, *rest = textwrap.wrap(reasons.summary(change), layout.why) or [""]
+    head = f"{look.paint(change.action.value, style)} {look.paint(pad(change.address, layout.address), style)}"
+    yield f"{head}{GAP}{pad(first, layout.why)}{GAP}{look.paint(_approximately(change), 'dim')}".rstrip()
+    margin = " " * (2 + layout.address + len(GAP))
+    yield from (margin + line for line in rest)
     yield from _details(reasons.details(change), look)
 
 
@@ -102,9 +121,10 @@ def closing(plan: Plan) -> str:
     counts = [f"{amount:,} {word}" for action, word in _COUNTED.items() if (amount := _certain(plan, action))]
     conditional = sum(bool(change.condition and not change.blocked) for change in plan.changes)
     blocked = sum(bool(change.blocked) for change in plan.changes)
-    counts += [
-        f"{conditional:,} only if what they read changes" if conditional > 1 else "1 only if what it reads changes"
-    ] * bool(conditional)
+    if conditional:
+        counts.append(
+            "1 only if what it reads changes" if conditional == 1 else f"{conditional:,} only if what they read changes"
+        )
     counts += [f"{blocked:,} blocked"] * bool(blocked) + [f"{unchanged:,} unchanged"] * bool(unchanged)
     return f"Plan: {', '.join(counts)}{_estimate(plan)}"
 
@@ -127,7 +147,7 @@ def estimate(plan: Plan) -> float:
 
 
 def _estimate(plan: Plan) -> str:
-    running = {step.address for step in plan.steps if step.verb}
+    running = {step.address for step in plan.steps if step.do is Do.RUN}
     if not any(change.seconds for change in plan.changes):
         return ""
     is_all_known = all(change.seconds is not None for change in plan.changes if change.address in running)

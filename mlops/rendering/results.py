@@ -33,7 +33,7 @@ def has_failed(result: Result) -> bool:
 
 def text(result: Result, plan: Plan, look: Look, where: Callable[[str], Origin | None]) -> str:
     """Return how an apply went; `where` tells where a resource was written."""
-    sections = [*_failures(result, look, where), *_verdicts(result, look), *_held(result, plan, look)]
+    sections = [*_failures(result, look, where), *_verdicts(result, look), *_held(result, look)]
     style = "bad" if has_failed(result) or result.interrupted else "good"
     return "\n".join([*sections, look.paint(closing(result, plan), style)])
 
@@ -106,15 +106,14 @@ def _cell(item: Any) -> str:
     return clean(item) if isinstance(item, str) else words.number(item)
 
 
-def _held(result: Result, plan: Plan, look: Look) -> Iterator[str]:
+def _held(result: Result, look: Look) -> Iterator[str]:
     """Say which steps were not begun, and why."""
-    gates = {step.id: step.gates for step in plan.steps}
     rows = []
     for outcome in result.outcomes:
         if outcome.status is Status.BLOCKED:
-            failed = words.listed(gates.get(outcome.step, ())) or "a required test"
-            rows.append([look.paint("blocked", "bad"), title(outcome.step), f"{failed} did not pass; nothing was touched"])
+            why = outcome.failure.message if outcome.failure else "a required test did not pass"
+            rows.append([look.paint("blocked", "bad"), title(outcome.step), f"{why}; nothing was touched"])
         elif outcome.status is Status.DROPPED:
-            reason = outcome.failure.message if outcome.failure else "a step before it did not end well"
-            rows.append([look.paint("not begun", "change"), title(outcome.step), clean(reason)])
+            why = "interrupted before it began" if result.interrupted else "what it needs did not end well"
+            rows.append([look.paint("not begun", "change"), title(outcome.step), why])
     yield from [*table(rows), ""] if rows else []

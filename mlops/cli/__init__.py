@@ -1,0 +1,64 @@
+"""The command line: every walk begins in `main`, and errors become text and exit codes here and nowhere else.
+
+Nothing heavy is imported before a command runs: `mlops --help` loads click and this folder.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from mlops.cli.commands import commands
+from mlops.cli.sessions import Session, complain, look, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+BUG = 70
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a terminal that has no arrow gets a question mark
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled CI job ends like Ctrl-C
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    session = Session()
+    try:
+        return commands.main(list(arguments), prog_name="mlops", standalone_mode=False, obj=session) or 0
+    except (KeyboardInterrupt, click.Abort):
+        complain("interrupted")
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except Exception as error:
+        if os.environ.get("MLOPS_TRACE"):
+            raise
+        return _report(error, session)
+
+
+def _report(error: Exception, session: Session) -> int:
+    """Say what went wrong: a MlopsError in its own words, anything else as a bug."""
+    from mlops.core.errors import MlopsError
+    from mlops.rendering import diagnostics, machine
+
+    if not isinstance(error, MlopsError):
+        import traceback
+
+        complain("".join(traceback.format_exception(error)))
+        complain("this is a bug in mlops: please report it to its maintainers, with the lines above and `mlops --version`")
+        return BUG
+    if session.machine:
+        say(machine.error(error))
+    complain(diagnostics.error(error, look(sys.stderr), session.read_line))
+    return error.exit_code

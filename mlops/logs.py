@@ -1,0 +1,113 @@
+"""Logs: an event becomes a JSON line in `.mlops/logs/<run>.jsonl`, with its run, plan, address and step.
+
+The only importer of structlog, which is imported with the first event: planning does not pay for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from mlops.core.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+    from typing import TextIO
+
+    from mlops.core.events import Event
+
+FOLDER = ".mlops/logs"
+HIDDEN = "[secret]"
+
+
+class Log:
+    """The log of one run. A disk that is full ends the log, not the run: `failure` then says why.
+
+    Values in `secrets` are replaced wherever they stand, should a library have put one into its message.
+    """
+
+    def __init__(self, root: Path, run: str, now: Callable[[], datetime], secrets: Sequence[str] = ()) -> None:
+        self.path = root / FOLDER / f"{run}.jsonl"
+        self.failure: str | None = None
+        self._now = now
+        self._secrets = tuple(secret for secret in secrets if secret)
+        self._bound = {"run": run, "plan": ""}
+        self._file: TextIO | None = None
+        self._logger: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __call__(self, event: Event) -> None:
+        """Write one line."""
+        if self.failure is not None:
+            return
+        if event.name == "run-started":
+            self._bound["plan"] = str(event.data["plan"])
+        try:
+            self._open()
+            self._logger.msg(event.name, **self._bound, address=event.address, step=event.step, data=dict(event.data))
+        except OSError as error:
+            self.failure = f"{self.path}: {error.strerror}"
+
+    def _open(self) -> None:
+        if self._logger is not None:
+            return
+        import structlog
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a", encoding="utf-8")
+        self._logger = structlog.wrap_logger(
+            structlog.WriteLogger(self._file),
+            processors=[self._stamp, self._flatten, self._hide, structlog.processors.JSONRenderer(ensure_ascii=False)],
+            wrapper_class=structlog.BoundLogger,
+        )
+
+    def _stamp(self, _logger: Any, _method: str, line: Mapping[str, Any]) -> dict[str, Any]:
+        return {"at": self._now().isoformat(timespec="milliseconds"), **line}
+
+    def _flatten(self, _logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+        """Put the event's data beside its address; a name that the line has already keeps its value."""
+        data = line.pop("data")
+        return {**data, **line}
+
+    def _hide(self, _logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+        return {name: self._hidden(value) for name, value in line.items()}
+
+    def _hidden(self, value: Any) -> Any:
+        if isinstance(value, str):
+            for secret in self._secrets:
+                value = value.replace(secret, HIDDEN)
+            return value
+        if isinstance(value, dict):
+            return {name: self._hidden(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._hidden(item) for item in value]
+        return value
+
+
+def read(root: Path, run: str | None = None) -> str:
+    """Return the log of a run; of the last one where none is named.
+
+    Raises:
+        StateError: there is no such log.
+    """
+    found = sorted((root / FOLDER).glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
+    names = [path.stem for path in found]
+    if not found:
+        message = "there is no log yet"
+        raise StateError(message, "a log is written by: mlops apply")
+    if run is not None and run not in names:
+        message = f"there is no log of run '{run}'"
+        raise StateError(message, f"the last runs: {', '.join(names[-5:])}")
+    path = found[names.index(run) if run is not None else -1]
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\n")
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise StateError(message) from None

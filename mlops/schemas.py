@@ -1,0 +1,94 @@
+"""Schemas: the JSON Schemas by which editors complete and check YAML, one for each kind, and the schema of plans."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from mlops.core.errors import StateError
+from mlops.core.plans import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mlops.core.resources import Kind
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+INTERPOLATION = "interpolation"
+
+_DEFAULTS = {"type": "array", "description": "Hydra's defaults list: files that this one builds on."}
+_INTERPOLATION = {
+    "type": "string",
+    "pattern": r"\$\{",
+    "description": "A value taken from elsewhere in the configuration: ${name.field}.",
+}
+
+
+def documents(kinds: Mapping[str, Kind]) -> dict[str, str]:
+    """Return {file name: text}: `<kind>.json` for every kind, and `plan.json`."""
+    found = {f"{name}.json": of_kind(kind) for name, kind in kinds.items()}
+    found["plan.json"] = of_plans()
+    return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in sorted(found.items())}
+
+
+def write(folder: Path, kinds: Mapping[str, Kind]) -> list[Path]:
+    """Write all documents into `folder`; return their paths.
+
+    Raises:
+        StateError: the folder cannot be written to.
+    """
+    paths = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in documents(kinds).items():
+            path = folder / name
+            path.write_text(text, encoding="utf-8")
+            paths.append(path)
+    except OSError as error:
+        message = f"{error.filename} cannot be written: {error.strerror}"
+        raise StateError(message, "name a folder that may be written to") from None
+    return paths
+
+
+def of_kind(kind: Kind) -> dict[str, Any]:
+    """Return the schema of a kind's YAML: its spec, with what Hydra resolves before the spec is read."""
+    schema = kind.Spec.model_json_schema()
+    properties = {name: _interpolated(part) for name, part in schema.pop("properties", {}).items()}
+    definitions = {name: _definition(part) for name, part in schema.pop("$defs", {}).items()}
+    return {
+        "$schema": DIALECT,
+        **schema,
+        "title": kind.name,
+        "description": _first(schema.get("description") or kind.__doc__ or ""),
+        "properties": {"defaults": _DEFAULTS, **properties},
+        "$defs": {**definitions, INTERPOLATION: _INTERPOLATION},
+    }
+
+
+def _first(text: str) -> str:
+    return text.strip().partition("\n\n")[0].replace("\n", " ")
+
+
+def _definition(schema: dict[str, Any]) -> dict[str, Any]:
+    if "properties" not in schema:
+        return schema
+    return {**schema, "properties": {name: _interpolated(part) for name, part in schema["properties"].items()}}
+
+
+def _interpolated(schema: dict[str, Any]) -> dict[str, Any]:
+    """Let a field hold `${…}` where its own type is no free text."""
+    if schema.get("type") == "string" and not schema.keys() & {"pattern", "enum", "const", "format", "maxLength", "minLength"}:
+        return schema
+    outside = {name: schema[name] for name in ("title", "description", "default") if name in schema}
+    inside = {name: part for name, part in schema.items() if name not in outside}
+    choices = inside["anyOf"] if inside.keys() == {"anyOf"} else [inside]
+    return {**outside, "anyOf": [*choices, {"$ref": f"#/$defs/{INTERPOLATION}"}]}
+
+
+def of_plans() -> dict[str, Any]:
+    """Return the schema of what `mlops plan --json` prints."""
+    schema = TypeAdapter(Plan).json_schema(mode="serialization")
+    return {"$schema": DIALECT, **schema, "title": "plan", "description": "What `mlops plan --json` and `--out` write."}
