@@ -1,0 +1,189 @@
+"""Documents: one YAML file in OmegaConf's dialect, read by libyaml; the first stop of composing.
+
+OmegaConf reads YAML with PyYAML's pure-Python loader, seven times slower than libyaml. Here libyaml makes the nodes and
+`_Loader` turns them into the values that OmegaConf would have read: `1e-3` is a float, a date stays text, a doubled key
+is an error. Nodes know their place, so the places of all values come from the same parser (`places`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from yaml.constructor import ConstructorError, SafeConstructor
+from yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+from mlops.core.diagnostics import Diagnostic, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STRING = "tag:yaml.org,2002:str"
+BOOLEAN = "tag:yaml.org,2002:bool"
+MERGE = "tag:yaml.org,2002:merge"
+MAPPING = "tag:yaml.org,2002:map"
+SEQUENCE = "tag:yaml.org,2002:seq"
+
+# The float of YAML 1.2, as OmegaConf has it.
+_FLOAT = re.compile(
+    r"""^(?:
+     [-+]?[0-9]+(?:_[0-9]+)*\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+    |[-+]?[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+)
+    |\.[0-9]+(?:_[0-9]+)*(?:[eE][-+][0-9]+)?
+    |[-+]?[0-9]+(?:_[0-9]+)*(?::[0-5]?[0-9])+\.[0-9_]*
+    |[-+]?\.(?:inf|Inf|INF)
+    |\.(?:nan|NaN|NAN))$""",
+    re.VERBOSE,
+)
+
+
+class DocumentError(Exception):
+    """The text is no document; carries the one diagnostic that says why."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.summary)
+        self.diagnostic = diagnostic
+
+
+class _Loader(yaml.CSafeLoader):
+    """libyaml's parser with OmegaConf's rules for plain scalars."""
+
+
+# Timestamps are not resolved; the extra float stands after the resolvers of YAML 1.1, as add_implicit_resolver would put it.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+_SCALARS = {
+    "tag:yaml.org,2002:null": SafeConstructor.construct_yaml_null,
+    BOOLEAN: SafeConstructor.construct_yaml_bool,
+    "tag:yaml.org,2002:int": SafeConstructor.construct_yaml_int,
+    "tag:yaml.org,2002:float": SafeConstructor.construct_yaml_float,
+    "tag:yaml.org,2002:binary": SafeConstructor.construct_yaml_binary,
+}
+
+
+class Reader:
+    """Turns the nodes of one file into values; collects warnings-as-errors about values that YAML misread."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.diagnostics: list[Diagnostic] = []
+
+    def read(self, text: str) -> Any:
+        """Return the value of the document; None for an empty one.
+
+        Raises:
+            DocumentError: a syntax error, a doubled key, or a tag that is not known.
+        """
+        try:
+            loader = _Loader(text)
+            try:
+                node = loader.get_single_node()
+                return None if node is None else self._value(loader, node)
+            finally:
+                loader.dispose()
+        except yaml.YAMLError as error:
+            raise DocumentError(self._syntax(error)) from None
+        except RecursionError:
+            raise DocumentError(Diagnostic("yaml", "the document is nested too deeply", origin=Origin(self.file, 1, 1))) from None
+        except (ValueError, OverflowError) as error:
+            raise DocumentError(Diagnostic("yaml", f"a value cannot be read: {error}", origin=Origin(self.file, 1, 1))) from None
+
+    def _value(self, loader: _Loader, node: Any) -> Any:
+        tag = node.tag
+        if tag == STRING:
+            return node.value
+        if isinstance(node, MappingNode) and tag == MAPPING:
+            return self._mapping(loader, node)
+        if isinstance(node, SequenceNode) and tag == SEQUENCE:
+            return [self._value(loader, item) for item in node.value]
+        construct = _SCALARS.get(tag) if isinstance(node, ScalarNode) else None
+        if construct is None:
+            raise ConstructorError(None, None, f"the tag '{tag}' is not known", node.start_mark)
+        return construct(loader, node)
+
+    def _mapping(self, loader: _Loader, node: MappingNode) -> dict[Any, Any]:
+        seen: set[str] = set()
+        merges = False
+        for key, _ in node.value:
+            if key.tag == STRING:
+                if key.value in seen:
+                    raise ConstructorError(None, None, f"the key '{key.value}' is written twice", key.start_mark)
+                seen.add(key.value)
+            elif key.tag == MERGE:
+                merges = True
+        if merges:
+            loader.flatten_mapping(node)
+        result = {}
+        for key, value in node.value:
+            name = key.value if key.tag == STRING else self._key(loader, key)
+            if name == "values" and isinstance(value, SequenceNode):
+                self._refuse_booleans(value)
+            result[name] = self._value(loader, value)
+        return result
+
+    def _key(self, loader: _Loader, node: Any) -> Any:
+        if not isinstance(node, ScalarNode):
+            raise ConstructorError(None, None, "a key must be plain text", node.start_mark)
+        return self._value(loader, node)
+
+    def _refuse_booleans(self, node: SequenceNode) -> None:
+        for item in node.value:
+            if item.tag == BOOLEAN and item.value.lower() not in ("true", "false"):
+                read = item.value.lower() in ("yes", "on")
+                summary = f"YAML reads {item.value} as the boolean {str(read).lower()}, not as text"
+                hint = f'write "{item.value}" with quotes for the text, or {str(read).lower()} for the boolean'
+                self.diagnostics.append(Diagnostic("yaml-boolean", summary, origin=self._place(item), hint=hint))
+
+    def _place(self, node: Any) -> Origin:
+        return Origin(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def _syntax(self, error: yaml.YAMLError) -> Diagnostic:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        within = getattr(error, "context", None)
+        summary = f"YAML cannot be read: {problem}" + (f" ({within})" if within else "")
+        origin = Origin(self.file, mark.line + 1, mark.column + 1) if mark is not None else Origin(self.file, 1, 1)
+        return Diagnostic("yaml", summary, origin=origin, hint=_hint(problem))
+
+
+def _hint(problem: str) -> str | None:
+    if "written twice" in problem:
+        return "remove one of the two"
+    if "'\\t'" in problem or "tab" in problem:
+        return "indent with spaces, not with tabs"
+    if "mapping values are not allowed" in problem:
+        return "check the indentation, or put quotes around a text that holds ': '"
+    return None
+
+
+def places(text: str) -> dict[str, tuple[int, int]]:
+    """Return line and column (1-based) of every value by dotted path; a value in a mapping stands at its key."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+    except yaml.YAMLError:
+        return {}
+    finally:
+        loader.dispose()
+    found = {"": (1, 1)}
+    if node is not None:
+        found.update(_places(node, ""))
+    return found
+
+
+def _places(node: Any, path: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    if isinstance(node, MappingNode):
+        children = [(key.value, key, value) for key, value in node.value if isinstance(key, ScalarNode)]
+    elif isinstance(node, SequenceNode):
+        children = [(str(index), item, item) for index, item in enumerate(node.value)]
+    else:
+        return
+    for name, place, value in children:
+        below = f"{path}.{name}" if path else name
+        yield below, (place.start_mark.line + 1, place.start_mark.column + 1)
+        yield from _places(value, below)

@@ -1,0 +1,100 @@
+"""Origins: where every value was written, found again only when somebody asks, so that composing pays nothing for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlops.composing.sources import FOLDER, SUFFIX
+from mlops.core.diagnostics import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+GLOBAL = "_global_"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An override that set a value: its text, the dotted key, and the value."""
+
+    text: str
+    key: str
+    value: Any
+
+
+@dataclass(slots=True)
+class Places:
+    """The origins of one composition.
+
+    parts     (option, package) of every file that Hydra merged, in order
+    written   the overrides that set values, in order
+    direct    the file of each resource that took the direct path, by address
+    """
+
+    root: Path
+    parts: tuple[tuple[str, str], ...] = ()
+    written: tuple[Written, ...] = ()
+    direct: Mapping[str, str] = field(default_factory=dict)
+    _read: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+
+    def of(self, address: str, path: str = "") -> Origin | None:
+        """Return where the value was written, or the nearest thing above it that was; None where nothing was."""
+        for place in _upwards(f"{address}.{path}" if path else address):
+            origin = self._exactly(address, place)
+            if origin is not None:
+                return origin
+        return None
+
+    def _exactly(self, address: str, place: str) -> Origin | None:
+        if address in self.direct:
+            inside = _below(place, address)
+            return None if inside is None else self._in_file(self.direct[address], inside)
+        for written in reversed(self.written):
+            inside = _below(place, written.key)
+            if inside is not None and _has(written.value, inside):
+                return Origin(override=written.text)
+        for option, package in reversed(self.parts):
+            inside = _below(place, package.removeprefix(GLOBAL).removeprefix("."))
+            origin = None if inside is None else self._in_file(f"{FOLDER}/{option}{SUFFIX}", inside)
+            if origin is not None:
+                return origin
+        return None
+
+    def _in_file(self, file: str, path: str) -> Origin | None:
+        if file not in self._read:
+            from mlops.composing.documents import places
+
+            try:
+                self._read[file] = places((self.root / file).read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError):
+                self._read[file] = {}
+        found = self._read[file].get(path)
+        return None if found is None else Origin(file, *found)
+
+
+def _upwards(place: str) -> Iterator[str]:
+    while place:
+        yield place
+        place = place.rpartition(".")[0]
+
+
+def _below(place: str, above: str) -> str | None:
+    """Return what is left of the dotted `place` under `above`, or None where it does not stand under it."""
+    if not above:
+        return place
+    if place == above:
+        return ""
+    return place[len(above) + 1 :] if place.startswith(f"{above}.") else None
+
+
+def _has(value: Any, path: str) -> bool:
+    for part in path.split(".") if path else ():
+        if isinstance(value, dict) and part in map(str, value):
+            value = next(item for key, item in value.items() if str(key) == part)
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return False
+    return True

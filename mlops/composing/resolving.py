@@ -1,0 +1,218 @@
+"""Resolving: interpolations become values, by OmegaConf, on a tree of the settings and of what is interpolated.
+
+The tree holds what Hydra merged. A resource that took the direct path is put into it (`_graft`) only when something
+interpolates from it or it interpolates in a way that needs its own place, so that most of a project never becomes
+OmegaConf nodes. A text such as `${target}` means the same everywhere: it is resolved once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import Container, DictConfig, OmegaConf
+from omegaconf.basecontainer import BaseContainer
+from omegaconf.errors import OmegaConfBaseException
+
+from mlops.core.diagnostics import Diagnostic, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+MISSING = "???"
+MARK = "${"
+RESOLVERS = ("oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "oc.select")
+"""OmegaConf's own resolvers that neither execute nor read anything; `oc.env` is guarded."""
+
+_ABSOLUTE = re.compile(r"\$\{([A-Za-z_][\w-]*(?:\.[\w-]+)*)\}")
+_RELATIVE = re.compile(r"\$\{(\.+)[\w-]+(?:\.[\w-]+)*\}")
+_VARIABLE = re.compile(r"\$\{oc\.env:[^${}]*\}")
+_NOT_FOUND = re.compile(r"Interpolation key '(.+)' not found")
+
+FAILURES = (OmegaConfBaseException, ValueError, TypeError, RecursionError)
+
+
+class Resolver:
+    """Resolves one project's interpolations. Runs inside `layering.isolated`."""
+
+    def __init__(self, tree: DictConfig, direct: Mapping[str, Any], kinds: Collection[str], variables: Collection[str]) -> None:
+        self.read: dict[str, str | None] = {}
+        """Variables that were read through oc.env, with their values."""
+        self._tree = tree
+        self._direct = direct
+        self._kinds = kinds
+        self._variables = variables
+        self._known: dict[str, Any] = {}
+        self._needs: dict[str, set[str]] = {}
+        self._diagnostics: list[Diagnostic] = []
+        self._guard()
+
+    def resource(self, address: str, data: Any) -> tuple[Any, list[Diagnostic]]:
+        """Return the resource's data with values for interpolations, and what is wrong with them (paths, no origins)."""
+        self._diagnostics = []
+        kind, _, name = address.partition(".")
+        if address in self._direct:
+            if not self._needs_graft(address, data):
+                return self._walk(data, None, ""), self._diagnostics
+            self._graft(address)
+        else:
+            self._prepare(address, data)
+        return self._walk(data, self._tree[kind][name], ""), self._diagnostics
+
+    def settings(self, key: str, data: Any) -> tuple[Any, list[Diagnostic]]:
+        """The same for what stands at the top under `key`."""
+        self._diagnostics = []
+        self._prepare(key, data)
+        return self._walk({key: data}, self._tree, "")[key], self._diagnostics
+
+    def reads(self, address: str) -> set[str]:
+        """Return all resources whose values went into this one's."""
+        found: set[str] = set()
+        waiting = [address]
+        while waiting:
+            for other in self._needs.get(waiting.pop(), set()) - found:
+                found.add(other)
+                waiting.append(other)
+        return found
+
+    def _walk(self, data: Any, node: Any, path: str) -> Any:
+        if isinstance(data, dict):
+            return {key: self._walk(item, _child(node, key), f"{path}.{key}" if path else str(key)) for key, item in data.items()}
+        if isinstance(data, list):
+            return [self._walk(item, _child(node, index), f"{path}.{index}") for index, item in enumerate(data)]
+        if not isinstance(data, str):
+            return data
+        if data == MISSING:
+            self._diagnostics.append(Diagnostic("missing-value", "a value must be given here: ??? stands for none", path=path))
+        if MARK not in data:
+            return data
+        return self._value(data, node, path)
+
+    def _value(self, text: str, node: Any, path: str) -> Any:
+        try:
+            if not _ABSOLUTE.sub("", text).count(MARK) and "\\" not in text:
+                if text not in self._known:
+                    self._known[text] = _plain(OmegaConf.create({"value": text}, parent=self._tree)["value"])
+                return self._known[text]
+            return _plain(node._get_parent()[node._key()])  # noqa: SLF001 - the one way from a node to its resolved value
+        except FAILURES as error:
+            self._diagnostics.append(self._explain(text, path, error))
+            return None
+
+    def _needs_graft(self, address: str, data: Any) -> bool:
+        """Graft what the data interpolates from; tell whether the data must stand in the tree itself."""
+        self._needs[address] = set()
+        own = False
+        for depth, text in _texts(data):
+            own = self._graft_for(address, depth, text) or own
+        return own
+
+    def _prepare(self, address: str, data: Any) -> None:
+        self._needs_graft(address, data)
+
+    def _graft_for(self, address: str, depth: int, text: str) -> bool:
+        for match in _ABSOLUTE.finditer(text):
+            kind, _, rest = match[1].partition(".")
+            if kind in self._kinds and rest:
+                self._need(address, f"{kind}.{rest.partition('.')[0]}")
+            elif kind in self._kinds:
+                self._need_all(address, kind)
+        rest = _ABSOLUTE.sub("", text)
+        if MARK not in rest and "\\" not in rest:
+            return False
+        relative = [len(match[1]) for match in _RELATIVE.finditer(rest)]
+        if MARK in _VARIABLE.sub("", _RELATIVE.sub("", rest)) or any(dots > depth for dots in relative):
+            self._need_all(address, "")
+        return True
+
+    def _need(self, address: str, other: str) -> None:
+        self._needs[address].add(other)
+        self._graft(other)
+
+    def _need_all(self, address: str, kind: str) -> None:
+        for other in self._direct:
+            if other.startswith(f"{kind}." if kind else ""):
+                self._need(address, other)
+
+    def _graft(self, address: str) -> None:
+        kind, _, name = address.partition(".")
+        if kind not in self._tree:
+            self._tree[kind] = {}
+        if address not in self._direct or name in self._tree[kind]:
+            return
+        self._tree[kind][name] = self._direct[address]
+        if address not in self._needs:
+            self._prepare(address, self._direct[address])
+
+    def _guard(self) -> None:
+        """Leave only the pure resolvers, and oc.env behind `allow.env`."""
+        known = BaseContainer._resolvers  # noqa: SLF001 - the set of resolvers has no public door; `isolated` puts it back
+        for name in [name for name in known if name not in RESOLVERS]:
+            del known[name]
+        OmegaConf.register_new_resolver("oc.env", self._variable)
+
+    def _variable(self, name: str, *default: Any) -> str | None:
+        if name not in self._variables:
+            message = f"oc.env may not read {name}"
+            raise PermissionError(message)
+        self.read[name] = value = os.environ.get(name)
+        if value is not None:
+            return value
+        if not default:
+            message = f"the variable {name} is not set"
+            raise LookupError(message)
+        return None if default[0] is None else str(default[0])
+
+    def _explain(self, text: str, path: str, error: BaseException) -> Diagnostic:
+        cause = error.__cause__
+        if isinstance(cause, PermissionError):
+            name = str(cause).rpartition(" ")[2]
+            hint = f"add it to conf/config.yaml: allow: {{env: [{name}]}}"
+            return Diagnostic("env", f"{cause}: conf/config.yaml does not allow it", path=path, hint=hint)
+        if isinstance(cause, LookupError) and "is not set" in str(cause):
+            return Diagnostic("env", str(cause).strip("'\""), path=path, hint="set it, or give a default: ${oc.env:NAME,default}")
+        if isinstance(error, RecursionError) or isinstance(cause, RecursionError):
+            return Diagnostic("interpolation", f"'{text}' leads back to itself", path=path)
+        message = (str(error) or type(error).__name__).splitlines()[0]
+        match = _NOT_FOUND.match(message)
+        if match is not None:
+            return Diagnostic("interpolation", f"'{text}': there is no '{match[1]}'", path=path, hint=self._nearest(match[1]))
+        if message.startswith("Unsupported interpolation type"):
+            hint = f"resolvers are {', '.join((*RESOLVERS, 'oc.env'))}"
+            return Diagnostic("interpolation", f"'{text}': there is no such resolver", path=path, hint=hint)
+        return Diagnostic("interpolation", f"'{text}' cannot be resolved: {message}", path=path)
+
+    def _nearest(self, key: str) -> str | None:
+        """Return the hint for the first part of the key that is not there."""
+        place: Any = {**{str(name): self._tree._get_node(name) for name in self._tree}, **dict.fromkeys(self._kinds, {})}  # noqa: SLF001 - unresolved
+        for address, data in self._direct.items():
+            kind, _, name = address.partition(".")
+            if not isinstance(place[kind], dict) or not place[kind]:
+                composed = self._tree._get_node(kind)  # noqa: SLF001 - unresolved
+                place[kind] = OmegaConf.to_container(composed) if isinstance(composed, DictConfig) else {}
+            place[kind][name] = data
+        for part in key.split("."):
+            place = OmegaConf.to_container(place) if isinstance(place, Container) else place
+            if not isinstance(place, dict) or part not in place:
+                return did_you_mean(part, map(str, place)) if isinstance(place, dict) else None
+            place = place[part]
+        return None
+
+
+def _texts(data: Any, depth: int = 1) -> Iterator[tuple[int, str]]:
+    """Yield every text with an interpolation and how deep it stands."""
+    if isinstance(data, str):
+        if MARK in data:
+            yield depth - 1, data
+    elif isinstance(data, dict | list):
+        for item in data.values() if isinstance(data, dict) else data:
+            yield from _texts(item, depth + 1)
+
+
+def _child(node: Any, key: Any) -> Any:
+    return node._get_node(key) if isinstance(node, Container) else None  # noqa: SLF001 - the node itself, not resolved
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if isinstance(value, Container) else value

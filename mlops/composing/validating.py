@@ -1,0 +1,141 @@
+"""Validating: plain data becomes a kind's typed spec; pydantic's errors become diagnostics that a user can act on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from mlops.core.diagnostics import Diagnostic, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pydantic_core import ErrorDetails
+
+Model = TypeVar("Model", bound=BaseModel)
+
+LONGEST = 60
+
+
+def validate(model: type[Model], data: Any, hints: Mapping[str, str] | None = None) -> tuple[Model | None, list[Diagnostic]]:
+    """Return the validated model, or None and what is wrong (paths, no origins).
+
+    Args:
+        model: the model.
+        data: what the user wrote.
+        hints: what to do about an unknown field, by its name, where that is known better than by likeness.
+    """
+    if not isinstance(data, dict):
+        return None, [Diagnostic("type", f"expected a mapping of fields, got {shown(data)}", path="")]
+    try:
+        return model.model_validate(data), []
+    except ValidationError as error:
+        found = [_Found(detail, data) for detail in error.errors(include_url=False)]
+        return None, [_explain(item, model, hints or {}) for item in _joined(found)]
+    except RecursionError:
+        return None, [Diagnostic("type", "the values are nested too deeply, or contain themselves", path="")]
+
+
+def shown(value: Any) -> str:
+    """Return the value as a user would write it, shortened."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+class _Found:
+    """One of pydantic's errors, with the parts of its place that are in the data and those that name a union's branch."""
+
+    def __init__(self, detail: ErrorDetails, data: Any) -> None:
+        self.type, self.message, self.value = detail["type"], detail["msg"], detail["input"]
+        self.context = detail.get("ctx", {})
+        self.parts: list[str] = []
+        self.branches: list[tuple[int, str]] = []  # (how deep, name of the branch)
+        place, last = data, len(detail["loc"]) - 1
+        for index, part in enumerate(detail["loc"]):
+            if index == last and self.type == "missing":
+                self.parts.append(str(part))
+            elif part == "[key]":
+                continue
+            elif (isinstance(place, dict) and part in place) or (isinstance(place, list) and isinstance(part, int)):
+                self.parts.append(str(part))
+                place = place[part]  # type: ignore[index]
+            else:
+                self.branches.append((len(self.parts), str(part)))
+
+    @property
+    def path(self) -> str:
+        return ".".join(self.parts)
+
+
+def _joined(found: Sequence[_Found]) -> Iterable[_Found]:
+    """Yield one story for each union: the branch that fits best, or all that was expected in one sentence."""
+    unions: dict[str, dict[str, list[_Found]]] = {}
+    for item in found:
+        if not item.branches:
+            yield item
+            continue
+        depth, branch = item.branches[0]
+        unions.setdefault(".".join(item.parts[:depth]), {}).setdefault(branch, []).append(item)
+    for path, branches in unions.items():
+        deeper = [items for items in branches.values() if any(item.path != path or _is_late(item) for item in items)]
+        if deeper:
+            for item in min(deeper, key=_misfit):
+                item.branches.pop(0)
+            yield from _joined(min(deeper, key=_misfit))
+        else:
+            first = next(iter(branches.values()))[0]
+            wanted = dict.fromkeys(_wanted(item.message) for items in branches.values() for item in items)
+            first.message = f"Input should be {' or '.join(wanted)}"
+            yield first
+
+
+def _is_late(item: _Found) -> bool:
+    """Tell whether the value had the branch's type already, and failed a later check."""
+    return item.type in ("value_error", "reference")
+
+
+def _misfit(items: Sequence[_Found]) -> tuple[int, int]:
+    strangers = sum(item.type in ("extra_forbidden", "missing") or item.type.endswith("_type") for item in items)
+    return strangers, len(items)
+
+
+def _wanted(message: str) -> str:
+    return message.removeprefix("Input should be ")
+
+
+def _explain(item: _Found, model: type[BaseModel], hints: Mapping[str, str]) -> Diagnostic:
+    if item.type == "missing":
+        return Diagnostic("missing-field", f"the field '{item.parts[-1]}' is missing", path=".".join(item.parts[:-1]))
+    if item.type == "extra_forbidden":
+        name = item.parts[-1]
+        known = {field for level in _models_at(model, item.parts[:-1]) for field in level.model_fields}
+        hint = hints.get(name) or did_you_mean(name, known, "fields")
+        return Diagnostic("unknown-field", f"unknown field '{name}'", path=item.path, hint=hint)
+    if item.type in ("value_error", "reference"):
+        return Diagnostic("value", item.message.removeprefix("Value error, "), path=item.path)
+    if item.type in ("model_type", "model_attributes_type", "dict_type"):
+        return Diagnostic("type", f"expected a mapping of fields, got {shown(item.value)}", path=item.path)
+    code = "type" if item.type.endswith(("_type", "_parsing", "_from_float")) else "value"
+    return Diagnostic(code, f"{item.message.replace('Input should be', 'expected', 1)}, got {shown(item.value)}", path=item.path)
+
+
+def _models_at(model: type[BaseModel], parts: Sequence[str]) -> set[type[BaseModel]]:
+    """Return the models that may stand at the place."""
+    models = {model}
+    for part in parts:
+        below = {
+            inner for outer in models if part in outer.model_fields for inner in _models_in(outer.model_fields[part].annotation)
+        }
+        models = below or models  # a key of a mapping or an index of a list: the models were found already
+    return models
+
+
+def _models_in(annotation: object) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {model for argument in get_args(annotation) for model in _models_in(argument)}
