@@ -1,0 +1,45 @@
+# Two commands do all set-up on a fresh Debian or Ubuntu with Python 3.11 or newer: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: demo test check soak bench schemas clean
+
+# A small project, from nothing to an answered prediction, in a folder of its own.
+demo: $(STAMP)
+	bash examples/quickstart/demo.sh
+
+# Everything that is proved, but the long repeats.
+test: $(STAMP) check
+	CI=$(CI) $(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal
+
+# What needs no run: lint, format, types, and who may import whom.
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+# Long repeats of everything.
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak -p no:randomly
+
+# Figures beside those of peers; nothing fails by time.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/planning.py
+
+# The JSON Schemas of specs and plans, from the code.
+schemas: $(STAMP)
+	$(BIN)/mlops schemas schemas
+
+clean:
+	rm -rf $(VENV) .mlops build *.egg-info
+
+# Debian and Ubuntu ship Python without venv: it is installed where apt-get may be used.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,postgres]'
+	@touch $@
