@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mlops.core.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, MutableMapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from typing import TextIO
@@ -68,15 +68,15 @@ class Log:
             wrapper_class=structlog.BoundLogger,
         )
 
-    def _stamp(self, _logger: Any, _method: str, line: Mapping[str, Any]) -> dict[str, Any]:
+    def _stamp(self, _logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
         return {"at": self._now().isoformat(timespec="milliseconds"), **line}
 
-    def _flatten(self, _logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+    def _flatten(self, _logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
         """Put the event's data beside its address; a name that the line has already keeps its value."""
         data = line.pop("data")
         return {**data, **line}
 
-    def _hide(self, _logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+    def _hide(self, _logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
         return {name: self._hidden(value) for name, value in line.items()}
 
     def _hidden(self, value: Any) -> Any:

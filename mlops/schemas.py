@@ -82,13 +82,16 @@ def _interpolated(schema: dict[str, Any]) -> dict[str, Any]:
     """Let a field hold `${…}` where its own type is no free text."""
     if schema.get("type") == "string" and not schema.keys() & {"pattern", "enum", "const", "format", "maxLength", "minLength"}:
         return schema
-    outside = {name: schema[name] for name in ("title", "description", "default") if name in schema}
+    outside = {name: part for name, part in schema.items() if name in ("title", "description", "default")}
     inside = {name: part for name, part in schema.items() if name not in outside}
     choices = inside["anyOf"] if inside.keys() == {"anyOf"} else [inside]
     return {**outside, "anyOf": [*choices, {"$ref": f"#/$defs/{INTERPOLATION}"}]}
 
 
 def of_plans() -> dict[str, Any]:
-    """Return the schema of what `mlops plan --json` prints."""
+    """Return the schema of what `mlops plan --json` prints; every key is always written."""
     schema = TypeAdapter(Plan).json_schema(mode="serialization")
+    for part in (schema, *schema["$defs"].values()):
+        if "properties" in part:
+            part["required"] = list(part["properties"])
     return {"$schema": DIALECT, **schema, "title": "plan", "description": "What `mlops plan --json` and `--out` write."}

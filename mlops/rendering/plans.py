@@ -47,7 +47,7 @@ def text(plan: Plan, look: Look) -> str:
     layout = _Layout.of(changes, look.width)
     for change in changes:
         lines += _change(change, layout, look)
-    return "\n".join([*lines, "", look.paint(closing(plan), "strong")])
+    return "\n".join([*lines, "", *(look.paint(line, "strong") for line in textwrap.wrap(closing(plan), look.width))])
 
 
 def _drift(changes: Sequence[Change], look: Look) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlops.core.digests import PREFIX
 from mlops.core.plans import Action
 from mlops.rendering import words
+from mlops.rendering.looks import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlops.core.plans import Change, FieldChange, Reason
 
@@ -30,6 +32,8 @@ def summary(change: Change) -> str:
         firsts = [_reused(change) or "new"]
     elif change.action is Action.REUSE:
         firsts = [*_each(change), _reused(change)]
+    elif change.action is Action.RECORD:
+        firsts = [*_each(change), "nothing runs"]
     else:
         firsts = [*_each(change), *([f"if {words.listed(change.condition, 'or')} changes"] if change.condition else [])]
     return "; ".join(part for part in [*firsts, _blocked(change)] if part)
@@ -45,14 +49,27 @@ def _reused(change: Change) -> str:
 
 
 def _blocked(change: Change) -> str:
-    return f"blocked: {words.listed(change.blocked)} failed" if change.blocked else ""
+    known = {
+        test: found for reason in change.reasons if reason.code == "blocked" for test, found in reason.detail["tests"].items()
+    }
+    return "; ".join(f"blocked: {test} failed{_checks(known.get(test, ()))}" for test in change.blocked)
+
+
+def _checks(failed: Sequence[Mapping[str, Any]]) -> str:
+    """Return `: roc_auc 0.71, needs ≥ 0.78` for the checks of a verdict that is known."""
+    texts = [
+        f"{check['check']}{' on ' + str(check['slice']) if check.get('slice') else ''} {words.number(check['got'])},"
+        f" needs {words.number(check['expected'])}"
+        for check in failed
+    ]
+    return f": {clean(words.listed(texts))}" if texts else ""
 
 
 def _words(reason: Reason, change: Change) -> str:
     detail = reason.detail
     match reason.code:
         case "spec":
-            return "description changed; nothing runs" if change.action is Action.RECORD else _changed_fields(change)
+            return _changed_fields(change)
         case "input":
             return f"{detail['name']} changed{_amounts(detail.get('facts_before') or {}, detail.get('facts') or {})}"
         case "output":
@@ -66,6 +83,8 @@ def _words(reason: Reason, change: Change) -> str:
 
 
 def _changed_fields(change: Change) -> str:
+    if change.action is Action.RECORD:
+        return f"{words.listed(one.path for one in change.fields)} changed"
     replacing = [one.path for one in change.fields if one.replaces]
     return f"spec changed; {words.listed(replacing)} cannot change in place" if replacing else "spec changed"
 
@@ -123,15 +142,20 @@ def _items(path: str, gone: list[Any], come: list[Any], origin: str) -> Iterator
 def _input(detail: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     before, after = detail["before"], detail["after"]
     if not isinstance(before, dict) or not isinstance(after, dict):
-        yield detail["name"], words.change(before, after), ""
+        yield detail["name"], f"{_found(before)} → {_found(after)}", ""
         return
     for name in sorted(before.keys() | after.keys()):
         if name not in before:
-            yield name, f"new, {words.value(after[name])}", ""
+            yield name, f"new, {_found(after[name])}", ""
         elif name not in after:
             yield name, "gone", ""
         elif before[name] != after[name]:
-            yield name, words.change(before[name], after[name]), ""
+            yield name, f"{_found(before[name])} → {_found(after[name])}", ""
+
+
+def _found(item: Any) -> str:
+    """Return what was observed: a version needs no quotes."""
+    return clean(item) if isinstance(item, str) and not item.startswith(PREFIX) else words.value(item)
 
 
 def _digests(detail: Mapping[str, Any]) -> str:

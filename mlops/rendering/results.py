@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _COUNTED = {
     Status.DONE: "done",
     Status.REUSED: "reused",
-    Status.SKIPPED: "skipped, unchanged",
+    Status.SKIPPED: "unchanged",
     Status.FAILED: "failed",
     Status.BLOCKED: "blocked",
     Status.DROPPED: "not begun",
