@@ -39,7 +39,8 @@ class Served:
         self.reader = Reader(manifest.signature, takes_matrix=manifest.layout == "array")
         self.ask = predictors.ask_of(predictor)
         self.outputs = {output.name: output for output in manifest.signature.outputs}
-        self._is_slow = False
+        # What the project's own code costs for the next row nobody knows.
+        self._is_slow = manifest.flavor == "python"
 
     def warm_up(self, example: bytes) -> None:
         """Answer the input example a few times; raise `FolderError` if that fails."""
@@ -54,7 +55,7 @@ class Served:
         except (BadRequestError, ModelFailedError) as error:
             msg = f"the model does not answer its own {folders.EXAMPLE}: {error}"
             raise FolderError(msg) from error
-        self._is_slow = seconds > _SLOW
+        self._is_slow = self._is_slow or seconds > _SLOW
 
     def response(self, request: InferRequest, arrays: dict[str, Array]) -> InferResponse:
         """Return the body of the answer, with the outputs that were asked for."""

@@ -51,7 +51,9 @@ def ask(connection, method, path, body=None, headers=None):
     """Send one request on an open connection."""
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    connection.request(method, path, body, {"content-type": "application/json", **(headers or {})} if body is not None else headers or {})
+    connection.request(
+        method, path, body, {"content-type": "application/json", **(headers or {})} if body is not None else headers or {}
+    )
     answer = connection.getresponse()
     return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
 

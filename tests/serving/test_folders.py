@@ -9,7 +9,9 @@ from mlops.serving import folders
 from mlops.serving.errors import FolderError
 from mlops.serving.signatures import Column, Output, Signature
 
-SIGNATURE = Signature(inputs=(Column("a", "FP64"), Column("b", "BYTES", values=("x", "y"))), outputs=(Output("predict", "FP64", (-1,)),))
+SIGNATURE = Signature(
+    inputs=(Column("a", "FP64"), Column("b", "BYTES", values=("x", "y"))), outputs=(Output("predict", "FP64", (-1,)),)
+)
 FIELDS = {"signature": SIGNATURE, "flavor": "sklearn", "layout": "frame", "file": "model.skops"}
 
 
@@ -48,7 +50,9 @@ def test_a_newer_folder_asks_for_a_newer_program(folder):
         folders.read(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": "1"}', '{"version": 1}', '{"version": 1, "surprise": 2}', "\udce4"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"version": "1"}', '{"version": 1}', '{"version": 1, "surprise": 2}', "\udce4"]
+)
 def test_a_garbled_manifest_is_one_clear_error(folder, text):
     """What is no manifest is a FolderError that names the file."""
     (folder / "model.json").write_bytes(text.encode(errors="surrogateescape"))

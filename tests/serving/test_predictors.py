@@ -189,6 +189,8 @@ def test_the_file_of_another_format_is_not_tried(cancer, tmp_path):
     _, estimator, signature = cancer
     sklearn_files.dump_sklearn(estimator, tmp_path / "m.joblib")
     (tmp_path / "m.joblib").rename(tmp_path / "model.skops")
-    folders.write(tmp_path, folders.Manifest(signature=signature, flavor="sklearn", layout="array", file="model.skops"), {"inputs": []})
+    folders.write(
+        tmp_path, folders.Manifest(signature=signature, flavor="sklearn", layout="array", file="model.skops"), {"inputs": []}
+    )
     with pytest.raises(FolderError, match="cannot be loaded"):
         predictors.load(tmp_path)

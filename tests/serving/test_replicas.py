@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,9 @@ def slow_folder(python_folder, tmp_path_factory):
     """A model that takes two seconds to load."""
     folder = tmp_path_factory.mktemp("models") / "slow"
     shutil.copytree(python_folder, folder)
-    (folder / "code" / "sleeping.py").write_text("import time, adding\ndef load(folder):\n    time.sleep(2)\n    return adding.load(folder)\n")
+    (folder / "code" / "sleeping.py").write_text(
+        "import time, adding\ndef load(folder):\n    time.sleep(2)\n    return adding.load(folder)\n"
+    )
     manifest = folders.read(folder)
     changed = {name: getattr(manifest, name) for name in manifest.__struct_fields__} | {"entry": "sleeping:load"}
     folders.write(folder, folders.Manifest(**changed), json.loads(folders.read_example(folder)))
@@ -53,8 +56,13 @@ def test_live_started_and_ready_are_three_things(start, slow_folder):
     assert [replica.ask_private(path).status for path in ("/livez", "/startupz", "/readyz", "/v2/health/ready")] == [200] * 4
     replica.process.send_signal(signal.SIGTERM)
     replica.wait_for("draining")
-    assert [replica.ask_private(path).status for path in ("/livez", "/startupz", "/readyz", "/v2/models/credit/ready")] == [200, 200, 503, 503]
-    assert b'mlops_ready{model="credit",version="1",track="stable"} 0.0' in replica.ask_private("/metrics").body
+    assert [replica.ask_private(path).status for path in ("/livez", "/startupz", "/readyz", "/v2/models/credit/ready")] == [
+        200,
+        200,
+        503,
+        503,
+    ]
+    assert b'mlops_ready{model="credit",track="stable",version="1"} 0.0' in replica.ask_private("/metrics").body
     assert replica.process.wait(timeout=10) == 0
     assert not replica.private.exists()
 
@@ -93,15 +101,15 @@ def test_a_kept_connection_is_told_to_close(start, array_folder, cancer, send):
 def test_a_prediction_that_outlasts_the_grace_is_left_behind(start, python_folder):
     """Nobody waits longer than the grace; the exit code is still 0 and the log says it."""
     replica = start(python_folder, "--drain", "0.1", "--grace", "0.3")
-    thread = threading.Thread(target=lambda: contextlib.suppress(Exception).__enter__() or _quietly(replica))
+    thread = threading.Thread(target=_ask_in_vain, args=(replica,))
     thread.start()
     time.sleep(0.3)
     assert replica.stop() == 0
-    assert replica.wait_for.__self__.lines()[-1]["is_finished"] is False
+    assert replica.lines()[-1]["is_finished"] is False
     thread.join()
 
 
-def _quietly(replica):
+def _ask_in_vain(replica):
     with contextlib.suppress(OSError, http.client.HTTPException):
         replica.ask("POST", INFER, row(4.0))
 
@@ -109,7 +117,6 @@ def _quietly(replica):
 def test_health_is_answered_while_the_model_is_busy(start, python_folder):
     """A long prediction does not hold up health."""
     replica = start(python_folder)
-    assert replica.ask("POST", INFER, row(0.01)).status == 200
     thread = threading.Thread(target=replica.ask, args=("POST", INFER, row(1.0)))
     thread.start()
     time.sleep(0.2)
@@ -117,7 +124,7 @@ def test_health_is_answered_while_the_model_is_busy(start, python_folder):
     assert replica.ask_private("/livez").status == 200
     took = time.monotonic() - begun
     thread.join()
-    assert took < 5
+    assert took < 0.5
 
 
 def test_term_while_loading_ends_at_once(start, slow_folder):
@@ -132,7 +139,10 @@ def test_each_replica_on_a_shared_socket_is_asked_by_itself(start, python_folder
     """Two replicas share one public socket and have a private one each, which only their user may use."""
     listening = shared_socket()
     address = listening.getsockname()
-    replicas = [start(python_folder, "--version", version, "--fd", listening.fileno(), pass_fds=[listening.fileno()], address=address) for version in ("a", "b")]
+    replicas = [
+        start(python_folder, "--version", version, "--fd", listening.fileno(), pass_fds=[listening.fileno()], address=address)
+        for version in ("a", "b")
+    ]
     assert [replica.ask_private("/livez").headers["x-mlops-version"] for replica in replicas] == ["a", "b"]
     assert all(stat.S_IMODE(replica.private.stat().st_mode) == 0o600 for replica in replicas)
     assert {replicas[0].ask("GET", "/livez").headers["x-mlops-version"] for _ in range(20)} <= {"a", "b"}
@@ -154,7 +164,10 @@ def test_a_replica_that_drains_leaves_new_connections_to_its_sibling(start, pyth
     """From SIGTERM on, only the sibling accepts."""
     listening = shared_socket()
     options = {"pass_fds": [listening.fileno()], "address": listening.getsockname()}
-    old, new = (start(python_folder, "--version", version, "--drain", "1.5", "--fd", listening.fileno(), **options) for version in ("old", "new"))
+    old, new = (
+        start(python_folder, "--version", version, "--drain", "1.5", "--fd", listening.fileno(), **options)
+        for version in ("old", "new")
+    )
     old.process.send_signal(signal.SIGTERM)
     old.wait_for("draining")
     time.sleep(0.1)
@@ -250,19 +263,26 @@ time.sleep(60)
 def test_a_replica_dies_with_its_parent(python_folder, tmp_path):
     """When the supervisor is killed, the replica stops by itself."""
     log = tmp_path / "log"
-    with subprocess.Popen([sys.executable, "-c", PARENT, str(python_folder), str(log)], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(python_folder), str(log)], stdout=subprocess.PIPE, text=True
+    ) as parent:
         pid = int(parent.stdout.readline())
         end = time.monotonic() + 20
         while '"ready"' not in log.read_text() and time.monotonic() < end:
             time.sleep(0.05)
         parent.kill()
-    while os.path.exists(f"/proc/{pid}") and time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            if open(f"/proc/{pid}/stat").read().split()[2] == "Z":
-                break
+    while _is_running(pid) and time.monotonic() < end:
         time.sleep(0.05)
-    assert time.monotonic() < end
+    assert not _is_running(pid)
     assert '"stopped"' in log.read_text()
+
+
+def _is_running(pid):
+    """Tell whether a process is there and no zombie that its reaper left."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_parent_that_is_gone_already_is_noticed(start, python_folder):
@@ -290,7 +310,10 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_1(program, array_folder
             ([], "no model folder was given"),
             ([array_folder, "--bind", f"{host}:{port}"], f"cannot listen on {host}:{port}: Address already in use"),
             ([array_folder, "--bind", "192.0.2.1:80"], "cannot listen on 192.0.2.1:80: Cannot assign requested address"),
-            ([array_folder, "--bind", "127.0.0.1:0", "--private-uds", taken], f"cannot listen on {taken}: Address already in use"),
+            (
+                [array_folder, "--bind", "127.0.0.1:0", "--private-uds", taken],
+                f"cannot listen on {taken}: Address already in use",
+            ),
             ([array_folder, "--private-uds", tmp_path / "no" / "p.sock"], "No such file or directory"),
             ([array_folder, "--fd", "77"], "file descriptor 77 is no socket"),
             ([broken, "--bind", "127.0.0.1:0"], "the model does not answer its own input_example.json: missing inputs"),

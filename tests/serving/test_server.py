@@ -66,7 +66,11 @@ def test_every_form_of_the_same_rows_gets_the_same_answer(server, cancer):
     rows = matrix[:3]
     nested = {"inputs": [{**matrix_body(rows)["inputs"][0], "data": rows.tolist()}]}
     columns = request_body(signature, {column.name: rows[:, index] for index, column in enumerate(signature.inputs)})
-    answers = [server.ask("POST", path, body).body for path in (INFER, f"{VERSIONED}/infer") for body in (matrix_body(rows), nested, columns)]
+    answers = [
+        server.ask("POST", path, body).body
+        for path in (INFER, f"{VERSIONED}/infer")
+        for body in (matrix_body(rows), nested, columns)
+    ]
     assert len(set(answers)) == 1
 
 
@@ -100,14 +104,19 @@ def test_only_the_outputs_that_were_asked_for_are_given(server, cancer):
     turned = server.ask("POST", INFER, {**body, "outputs": [{"name": "predict_proba"}, {"name": "predict"}]}).json
     assert [output["name"] for output in turned["outputs"]] == ["predict_proba", "predict"]
     refused = server.ask("POST", INFER, {**body, "outputs": [{"name": "odds"}]})
-    assert (refused.status, refused.json["error"]) == (400, "there is no output 'odds'; this model gives 'predict', 'predict_proba'")
+    assert (refused.status, refused.json["error"]) == (
+        400,
+        "there is no output 'odds'; this model gives 'predict', 'predict_proba'",
+    )
 
 
 def test_unknown_fields_and_parameters_are_ignored(server, cancer):
     """The protocol leaves room for parameters and extensions; what is unknown is passed over."""
     body = matrix_body(cancer[0][:1])
     body["inputs"][0]["parameters"] = {"content_type": "np"}
-    reply = server.ask("POST", INFER, {**body, "parameters": {"a": 1}, "priority": 3, "outputs": [{"name": "predict", "parameters": {}}]})
+    reply = server.ask(
+        "POST", INFER, {**body, "parameters": {"a": 1}, "priority": 3, "outputs": [{"name": "predict", "parameters": {}}]}
+    )
     assert reply.status == 200
     assert "id" not in reply.json
 
@@ -209,7 +218,9 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_read(server):
     assert (answer.status, json.loads(answer.read())) == (413, {"error": "the body is longer than 100000 bytes"})
     connection.close()
     with socket.create_connection(server.address, timeout=10) as raw:
-        raw.sendall(b"POST /v2/models/credit/infer HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+        raw.sendall(
+            b"POST /v2/models/credit/infer HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
         for _ in range(3):
             raw.sendall(b"c350\r\n" + b" " * 50000 + b"\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 413")
@@ -224,7 +235,9 @@ def test_a_body_in_pieces_is_read(server, cancer):
     connection.close()
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"inputs":' + b"[" * 40_000, b'{"inputs":[{}]}', b"0" * 50_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"inputs":' + b"[" * 40_000, b'{"inputs":[{}]}', b"0" * 50_000]
+)
 def test_garbage_is_the_callers_fault(server, body):
     """Whatever is sent, the answer is 400 with a reason and the server goes on."""
     reply = server.ask("POST", INFER, body)
@@ -302,7 +315,12 @@ def test_requests_are_counted_under_every_name(start, python_folder):
     """Two good requests, a bad one and a failure of the model are counted as such by our names and by MLServer's and KServe's."""
     server = start(python_folder, "--version", "v1")
     for a, status in ((9.0, 200), (8.0, 200), ("x", 400), (-1.0, 500)):
-        body = {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [a]}, {"name": "b", "shape": [1], "datatype": "INT64", "data": [1]}]}
+        body = {
+            "inputs": [
+                {"name": "a", "shape": [1], "datatype": "FP64", "data": [a]},
+                {"name": "b", "shape": [1], "datatype": "INT64", "data": [1]},
+            ]
+        }
         assert server.ask("POST", INFER, body).status == status
     text = server.ask_private("/metrics").body.decode()
     assert [number(text, "mlops_requests_total", code=code) for code in ("200", "400", "500")] == [2, 1, 1]
@@ -318,7 +336,12 @@ def test_requests_are_counted_under_every_name(start, python_folder):
 
 def test_a_failure_of_the_model_is_a_500_and_its_log_says_how(python_server):
     """A model that fails on good input answers 500 without its insides; the log has the traceback."""
-    body = {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [-1]}, {"name": "b", "shape": [1], "datatype": "INT64", "data": [1]}]}
+    body = {
+        "inputs": [
+            {"name": "a", "shape": [1], "datatype": "FP64", "data": [-1]},
+            {"name": "b", "shape": [1], "datatype": "INT64", "data": [1]},
+        ]
+    }
     reply = python_server.ask("POST", INFER, body)
     assert (reply.status, reply.json) == (500, {"error": "the model failed on this request; the server's log says how"})
     line = python_server.wait_for("model failed")

@@ -133,7 +133,9 @@ def test_a_pickle_loads_only_where_it_is_allowed(cancer, tmp_path):
     assert load_sklearn(tmp_path / "a.joblib", allow_pickle=True).classes_.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("spoil", [lambda raw: raw[:200], lambda _: b"", lambda _: b"no zip", lambda raw: raw.replace(b"__loader__", b"__leader__")])
+@pytest.mark.parametrize(
+    "spoil", [lambda raw: raw[:200], lambda _: b"", lambda _: b"no zip", lambda raw: raw.replace(b"__loader__", b"__leader__")]
+)
 def test_a_garbled_file_is_one_clear_error(spoil, cancer, tmp_path):
     """A file that was cut or overwritten is a FolderError that names it."""
     _, estimator, _ = cancer

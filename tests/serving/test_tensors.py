@@ -105,8 +105,14 @@ COLUMN_CASES = [
     (mixed(age=tensor("age", [True, 21])), "input 'age', row 0: got true, expected an integer (INT64)"),
     (mixed(age=tensor("age", [20, None])), "input 'age', row 1: got null, expected a value (the column is not nullable)"),
     (mixed(age=tensor("age", [17, 21])), "input 'age', row 0: got 17, expected from 18 to 120"),
-    (mixed(age=tensor("age", [20, 10**19])), "input 'age', row 1: got 10000000000000000000, expected an integer from -9223372036854775808"),
-    (mixed(age=tensor("age", [20, 2**63], "UINT64")), "input 'age', row 1: got 9223372036854775808, expected an integer from -92"),
+    (
+        mixed(age=tensor("age", [20, 10**19])),
+        "input 'age', row 1: got 10000000000000000000, expected an integer from -9223372036854775808",
+    ),
+    (
+        mixed(age=tensor("age", [20, 2**63], "UINT64")),
+        "input 'age', row 1: got 9223372036854775808, expected an integer from -92",
+    ),
     (mixed(age=tensor("age", [20, 300], "UINT8")), "input 'age', row 1: got 300, expected an integer from 0 to 255 (UINT8)"),
     (mixed(age=tensor("age", [20, 21], "FP64")), "input 'age' has the datatype 'FP64', expected INT64"),
     (mixed(age=tensor("age", [20, 21], "int64")), "input 'age' has the unknown datatype 'int64', expected INT64"),
@@ -124,7 +130,10 @@ COLUMN_CASES = [
     (mixed(amount=tensor("amount", [-0.5, 1])), "input 'amount', row 0: got -0.5, expected at least 0"),
     (mixed(amount=tensor("amount", [1, "1"])), "input 'amount', row 1: got '1', expected a number (FP64)"),
     (mixed(amount=tensor("amount", [1, 1e39], "FP32")), "input 'amount', row 1: got 1e+39, expected a number within float32"),
-    (mixed(housing=tensor("housing", ["own", "castle"])), "input 'housing', row 1: got 'castle', expected one of ['own', 'rent']"),
+    (
+        mixed(housing=tensor("housing", ["own", "castle"])),
+        "input 'housing', row 1: got 'castle', expected one of ['own', 'rent']",
+    ),
     (mixed(housing=tensor("housing", ["own", 5])), "input 'housing', row 1: got 5, expected a string (BYTES)"),
     (mixed(owner=tensor("owner", [True, 1])), "input 'owner', row 1: got 1, expected true or false (BOOL)"),
     (mixed(owner=tensor("owner", [True, None])), "input 'owner', row 1: got null, expected a value"),
@@ -139,7 +148,10 @@ MATRIX_CASES = [
     (matrix([1, 2, 1, 4, 1, 10, 1, 4], [2, 4]), "input 'b', row 1: got 10.0, expected from 0 to 9"),
     (matrix([1, 2, "1", 4], [1, 4]), "input 'c', row 0: got '1', expected a number (FP64)"),
     (matrix(["1", "2", "3", "4"], [1, 4], "BYTES"), "input 'input' has the datatype 'BYTES', expected a number datatype"),
-    (matrix([1, 2, 1, 4], [1, 2, 2]), "missing inputs: 'a', 'b', 'c', 'd'; unknown inputs: 'input'; expected one tensor a column, or one"),
+    (
+        matrix([1, 2, 1, 4], [1, 2, 2]),
+        "missing inputs: 'a', 'b', 'c', 'd'; unknown inputs: 'input'; expected one tensor a column, or one",
+    ),
     (matrix([10**400, 2, 1, 4], [1, 4]), "…, expected a number within FP64"),
     (matrix([1e308, 2, 1, 4], [1, 4], "FP32"), "input 'a', row 0: got 1e+308, expected a number within float32"),
 ]
@@ -171,7 +183,10 @@ def test_a_matrix_that_does_not_fit_is_refused_by_the_columns_name(body, message
         (b"[]", r"Expected `object`, got `array`"),
         (b"{}", "missing required field `inputs`"),
         (b'{"inputs":[{"name":"a"}]}', r"missing required field `shape` - at `\$.inputs\[0\]`"),
-        (b'{"inputs":[{"name":"a","shape":[1.5],"datatype":"FP64","data":[1]}]}', r"Expected `int`, got `float` - at `\$.inputs\[0\].shape\[0\]`"),
+        (
+            b'{"inputs":[{"name":"a","shape":[1.5],"datatype":"FP64","data":[1]}]}',
+            r"Expected `int`, got `float` - at `\$.inputs\[0\].shape\[0\]`",
+        ),
         (b'{"inputs":[{"name":"a","shape":[1],"datatype":"FP64","data":[1e999]}]}', "out of range"),
         (b'{"inputs":[{"name":"a","shape":[1],"datatype":"FP64","data":"x"}]}', "Expected `array`, got `str`"),
         (b'{"inputs":[],"id":5}', r"Expected `str \| null`, got `int`"),
@@ -184,7 +199,11 @@ def test_what_is_no_request_is_refused_with_its_place(body, message):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=5,
 )
@@ -218,13 +237,22 @@ def test_whatever_comes_is_read_or_refused(tensors, replaced, is_matrix):
 
 
 @settings(max_examples=100, deadline=None)
-@given(rows=st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 9), st.booleans(), st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False)), min_size=1, max_size=4))
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.integers(0, 9),
+            st.booleans(),
+            st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_rows_survive_the_wire_in_every_form(rows):
     """The same rows as columns and as a matrix are the same numbers, bit for bit."""
     table = np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
-    columns = {
-        column.name: array.astype(column.dtype) for column, array in zip(NUMBERS.inputs, table.T, strict=True)
-    }
+    columns = {column.name: array.astype(column.dtype) for column, array in zip(NUMBERS.inputs, table.T, strict=True)}
     by_column = read(request_body(NUMBERS, columns), NUMBERS, takes_matrix=True)
     by_matrix = read(matrix_body(table), NUMBERS, takes_matrix=True)
     assert by_column.tobytes() == by_matrix.tobytes() == table.tobytes()
