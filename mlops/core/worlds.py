@@ -114,6 +114,11 @@ class Fleet:
     ready_timeout: float  # seconds until a new replica must be ready
     drain: float  # seconds that requests in flight may take before a replica is killed
 
+    @property
+    def address(self) -> str:
+        """HOST:PORT, with brackets around an IPv6 address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedReplica:
@@ -171,6 +176,10 @@ class Code(Protocol):
 
     def command(self, argv: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         """Run an argv list (never a shell) in `folder`, its output going to the log; raise WorldError where it fails."""
+        ...
+
+    def lay_out(self, paths: Sequence[str], folder: Path) -> None:
+        """Copy files of the project into `folder`, to the paths that they have in the project; a path may be a glob."""
         ...
 
     def bundle(self, entry: str, folder: Path) -> None:
