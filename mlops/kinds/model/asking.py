@@ -1,0 +1,71 @@
+"""Asking: a kept model folder answers for every row of a table; used by `evaluating` and by the test kind, inside steps only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops.kinds.model import frames, lessons, scoring
+from mlops.kinds.model.errors import ModelError
+from mlops.serving import predictors
+from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from mlops.kinds.model.lessons import Lesson
+    from mlops.serving.predictors import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A model with what it is judged by."""
+
+    predictor: Predictor
+    lesson: Lesson
+
+
+def load(folder: Path) -> Judged:
+    """Load a model's folder.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    try:
+        return Judged(predictors.load(folder), lessons.read(folder))
+    except FolderError as error:
+        message = f"the model cannot be loaded: {error}"
+        raise ModelError(message) from error
+
+
+def predictions(judged: Judged, frame: pd.DataFrame) -> scoring.Predictions:
+    """Return truth and answers for every row of `frame`, by the very code that serves.
+
+    Raises:
+        ModelError: the table does not fit the model, or the model fails on it.
+    """
+    truth = frames.truth(frame, judged.lesson.label)
+    try:
+        answers = judged.predictor.predict(frames.columns_for(judged.predictor.signature, frame))
+    except BadRequestError as error:
+        message = f"the held-out rows do not fit what the model takes: {error}"
+        hint = "where training saw no missing values, say how they are filled: `preprocess: {numeric: {impute: median}}`"
+        raise ModelError(message, hint) from error
+    except ModelFailedError as error:
+        message = f"the model fails on the held-out rows: {error}"
+        raise ModelError(message) from error
+    classes = next(output.classes for output in judged.predictor.signature.outputs if output.name == "predict")
+    if classes is None:
+        return scoring.Predictions(truth.to_numpy(dtype=np.float64), answers["predict"].astype(np.float64))
+    positive = lessons.positive_of(classes, judged.lesson.positive)
+    return scoring.Predictions(
+        scoring.positions(frames.plain_values(truth), classes),
+        scoring.positions(answers["predict"].tolist(), classes),
+        answers.get("predict_proba"),
+        classes,
+        0 if positive is None else classes.index(positive),
+    )

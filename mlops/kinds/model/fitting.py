@@ -1,0 +1,70 @@
+"""Fit: the step that makes a model folder from training rows, by one of three recipes; see `specs.Spec`.
+
+`Fit.run → fitted.make (estimator, python) or commands.make → serving.folders.write → artifacts.put_folder`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import JsonValue  # noqa: TC002 - pydantic reads the annotations
+
+from mlops.core.ops import Bindable, Made, Op
+from mlops.core.specs import Spec
+from mlops.kinds.model.specs import Label, Outputs, Preprocess  # noqa: TC001 - pydantic reads the annotations
+
+if TYPE_CHECKING:
+    from mlops.core.worlds import World
+
+
+class ByEstimator(Spec):
+    """A scikit-learn estimator and its preparation."""
+
+    estimator: str
+    params: dict[str, JsonValue]
+    preprocess: Preprocess
+
+
+class ByFunction(Spec):
+    """A function of the project; `code` is the digest of what it imports from `src/`."""
+
+    python: str
+    params: dict[str, JsonValue]
+    code: Annotated[str, Bindable()]
+
+
+class ByCommand(Spec):
+    """A program; `files` are the digests of the project's files that it finds in its folder, by path as written."""
+
+    command: tuple[str, ...]
+    params: dict[str, JsonValue]
+    outputs: Outputs
+    files: dict[str, Annotated[Any, Bindable()]]
+    holdout: Annotated[str | None, Bindable()]
+
+
+class Fit(Op):
+    """Make the model folder (output `artifact`) from the rows of `train`; a command may measure as well (output `metrics`)."""
+
+    verb: ClassVar[str] = "model.fit"
+
+    recipe: ByEstimator | ByFunction | ByCommand
+    train: Annotated[str, Bindable()]
+    runtime: Annotated[Any, Bindable()]
+    label: str
+    features: tuple[str, ...] | None
+    positive: Label | None
+    seed: int
+    threads: int
+    format: str
+    trusted: tuple[str, ...]
+
+    def run(self, world: World) -> Made:
+        """Fit, write the folder, and keep it.
+
+        Raises:
+            MlopsError: the data, the spec, the project's function or the command is at fault.
+        """
+        from mlops.kinds.model import commands, fitted
+
+        return commands.make(self, world) if isinstance(self.recipe, ByCommand) else fitted.make(self, world)
