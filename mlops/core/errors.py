@@ -11,6 +11,7 @@ MlopsError                  code, message, hint
 ├─ WorldError               raised only in mlops.world
 │  ├─ Unavailable           may be retried
 │  └─ Refused               may not
+├─ DataError                data does not fit what its spec says of it
 └─ StepsFailed    exit 3    failed outcomes and failed verdicts
 
 cli turns a MlopsError into text and an exit code in one place; anything else is a bug: exit 70.
@@ -101,6 +102,12 @@ class Refused(WorldError):  # noqa: N818 - design.md names it so
     """The outside answered no; the same call will fail again."""
 
     code = "refused"
+
+
+class DataError(MlopsError):
+    """Data does not fit what its spec says of it; the message has a line per problem."""
+
+    code = "data"
 
 
 class StepsFailed(MlopsError):  # noqa: N818 - design.md names it so

@@ -88,7 +88,14 @@ class Tables(Protocol):
     """Tables of rows (pandas), read from where users keep them and kept as Parquet."""
 
     def read(self, source: Mapping[str, Any], world: World) -> Any:
-        """Return a data frame of the raw source (`path`, `query` or `bundled`, see the dataset spec)."""
+        """Return a data frame of the raw source (`path`, `query` or `bundled`, see the dataset spec).
+
+        `attrs["observed"]` is what the request's door would answer of what was read; `attrs["sha256"]` the digest of files.
+        """
+        ...
+
+    def locate(self, source: Mapping[str, Any], rows: Sequence[int], world: World) -> Sequence[str]:
+        """Return where rows of `read` (numbered from 0) stand in the source, for people: `file:line` or `row N`."""
         ...
 
     def load(self, path: Path) -> Any:
