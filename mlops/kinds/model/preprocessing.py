@@ -22,11 +22,12 @@ import pandas as pd
 from mlops.core.diagnostics import did_you_mean
 from mlops.kinds.model import frames
 from mlops.kinds.model.errors import ModelError
+from mlops.kinds.model.specs import Preprocess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlops.kinds.model.specs import Encode, Impute, Preprocess, Scale, Treatment
+    from mlops.kinds.model.specs import Encode, Impute, Scale, Treatment
 
 Sort = Literal["numeric", "categorical", "bool"]
 
@@ -89,13 +90,10 @@ def takes_missing(estimator: Any) -> bool:
 
 def _takes_categories(estimator: Any, frame: pd.DataFrame, sorts: Mapping[str, Sort], preprocess: Preprocess) -> bool:
     """Tell whether the estimator is handed the table as it is: it takes categories, and nothing says otherwise."""
-    if getattr(estimator, "categorical_features", None) != "from_dtype":
+    if getattr(estimator, "categorical_features", None) != "from_dtype" or preprocess != Preprocess():
         return False
-    asked = [preprocess.numeric, preprocess.categorical, *preprocess.columns.values()]
     dtypes = [frame[name].dtype for name, sort in sorts.items() if sort == "categorical"]
-    return not any(each.model_fields_set for each in asked) and all(
-        isinstance(dtype, pd.CategoricalDtype) and len(dtype.categories) <= _MOST_CATEGORIES for dtype in dtypes
-    )
+    return all(isinstance(dtype, pd.CategoricalDtype) and len(dtype.categories) <= _MOST_CATEGORIES for dtype in dtypes)
 
 
 def _sort(series: pd.Series[Any]) -> Sort:

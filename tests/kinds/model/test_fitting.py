@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from steps import keep, run, world_at
+from making import keep, make, world_at
 
 from mlops.kinds.model import Model
 
@@ -54,7 +54,7 @@ def fit(world, spec, frame, name="credit", cut=300):
     train, test = frame.iloc[:cut].reset_index(drop=True), frame.iloc[cut:].reset_index(drop=True)
     train.attrs = test.attrs = dict(frame.attrs)
     outputs = {f"dataset.{name}/train": keep(world, train), f"dataset.{name}/test": keep(world, test)}
-    return run(world, KIND, f"model.{name}", spec, outputs)
+    return make(world, KIND, f"model.{name}", spec, outputs)
 
 
 ESTIMATORS = {
@@ -80,7 +80,12 @@ def test_metrics_are_those_of_scikit_learn_done_by_hand(world):
     table = frame.assign(housing=frame["housing"].astype(object).where(frame["housing"].notna(), np.nan))
     by_hand = Pipeline(
         [
-            ("columns", ColumnTransformer([("n", numbers, ["age", "income"]), ("w", words, ["housing"]), ("b", "passthrough", ["employed"])])),
+            (
+                "columns",
+                ColumnTransformer(
+                    [("n", numbers, ["age", "income"]), ("w", words, ["housing"]), ("b", "passthrough", ["employed"])]
+                ),
+            ),
             ("model", LogisticRegression()),
         ]
     ).fit(table.iloc[:300], table["default"].iloc[:300])
