@@ -34,7 +34,14 @@ json_option = click.option(
 )
 
 
-@click.group(name="mlops", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _InOrder(click.Group):
+    """Lists the commands as they stand here, by how often they are needed, and not by their letters."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(name="mlops", cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-C", "--project", "folder", type=folder_type, default=".", help="Folder of the project.")
 @click.version_option(package_name="mlops", message="%(prog)s %(version)s")
 @click.pass_obj
@@ -50,7 +57,7 @@ def commands(session: Session, folder: Path) -> None:
 @words_argument
 @click.pass_obj
 def validate(session: Session, /, words: tuple[str, ...]) -> None:
-    """Check the configuration and show every problem."""
+    """Check the configuration; every problem is shown."""
     from mlops.rendering import diagnostics
 
     with session.project(Arguments.without_plan(words).overrides) as project:
@@ -69,7 +76,11 @@ def validate(session: Session, /, words: tuple[str, ...]) -> None:
 def plan(
     session: Session, /, words: tuple[str, ...], replace: tuple[str, ...], out: Path | None, form: str | None, **flags: bool
 ) -> int:
-    """Show what would change, and why. Nothing is done."""
+    """Show what would change, and why.
+
+    ADDRESS (model.credit) plans only this and what it needs. override=value (model.credit.seed=8, env=prod)
+    changes the configuration for this plan, in Hydra's grammar. Nothing is done.
+    """
     from mlops.rendering import machine, markdown
 
     session.machine = form == "json"
@@ -93,7 +104,10 @@ def plan(
 @json_option
 @click.pass_obj
 def apply(session: Session, /, words: tuple[str, ...], replace: tuple[str, ...], **flags: bool) -> int:
-    """Do what the plan says: a plan made now, or one written by `mlops plan --out`."""
+    """Do what a plan says.
+
+    The plan is made now, shown and asked about; or it is read from a file that `mlops plan --out` wrote.
+    """
     arguments = Arguments.sort(words)
     if arguments.plan is None:
         with session.project(arguments.overrides) as project:
@@ -112,7 +126,10 @@ def apply(session: Session, /, words: tuple[str, ...], replace: tuple[str, ...],
 @json_option
 @click.pass_obj
 def destroy(session: Session, /, words: tuple[str, ...], **flags: bool) -> int:
-    """Stop what runs and forget what is recorded, all of it or the named resources."""
+    """Stop what runs and forget what is recorded.
+
+    With ADDRESS only these, and what cannot be without them. The YAML stays as it is.
+    """
     arguments = Arguments.without_plan(words)
     with session.project(arguments.overrides) as project:
         return _apply(session, project, _plan(project, arguments, destroy=True), **flags)
@@ -191,7 +208,10 @@ def _write(path: Path, text: str) -> None:
 @address_argument
 @click.pass_obj
 def show(session: Session, word: str | None) -> None:
-    """Show one resource: its spec, where each value was written, what was made. Without ADDRESS: list all."""
+    """Show what is configured and recorded.
+
+    With ADDRESS: the spec, where each value was written, and what was made. Without: one line for each resource.
+    """
     from mlops.rendering import records
 
     with session.project() as project:
@@ -207,7 +227,7 @@ def show(session: Session, word: str | None) -> None:
 @address_argument
 @click.pass_obj
 def history(session: Session, word: str | None) -> None:
-    """Show what was done to one resource, or to all, oldest first."""
+    """Show what was done, oldest first."""
     from mlops.rendering import records
 
     with session.project() as project:
@@ -220,7 +240,10 @@ def history(session: Session, word: str | None) -> None:
 @click.argument("after", shell_complete=suggest)
 @click.pass_obj
 def diff(session: Session, before: str, after: str) -> None:
-    """Show how two plans (two .json files) or two resources (two addresses) differ."""
+    """Compare two plans or two resources.
+
+    BEFORE and AFTER are two .json files of plans, or two addresses: then specs, facts and outputs are compared.
+    """
     from mlops.rendering import records
 
     plans = [word for word in (before, after) if word.endswith(".json")]
@@ -282,7 +305,7 @@ def log(session: Session, run: str | None) -> None:
 @commands.command()
 @click.argument("folder", type=folder_type, default=".")
 def init(folder: Path) -> None:
-    """Begin a small project in FOLDER; it plans at once."""
+    """Begin a small project that plans at once."""
     from mlops import kinds, scaffolds, schemas
 
     written = [*scaffolds.write(folder), *schemas.write(folder / "schemas", kinds.load())]
@@ -294,7 +317,10 @@ def init(folder: Path) -> None:
 @click.argument("folder", type=folder_type, required=False)
 @click.pass_obj
 def write_schemas(session: Session, folder: Path | None) -> None:
-    """Write the JSON Schemas that editors complete and check YAML by, into FOLDER (the project's schemas/)."""
+    """Write the JSON Schemas that editors use.
+
+    FOLDER is the project's schemas/ where none is named. The first line of each YAML file names its schema.
+    """
     from mlops import kinds, schemas
 
     say("\n".join(str(path) for path in schemas.write(folder or session.root / "schemas", kinds.load())))
@@ -303,9 +329,11 @@ def write_schemas(session: Session, folder: Path | None) -> None:
 @commands.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the code that makes SHELL complete commands, addresses and overrides.
+    """Print what makes a shell complete words.
 
     For bash, put this into ~/.bashrc (zsh: ~/.zshrc):  eval "$(mlops completion bash)"
+
+    It completes commands, options, addresses and the keys of overrides.
     """
     from click.shell_completion import get_completion_class
 

@@ -51,4 +51,4 @@ def ending(event: Event, look: Look) -> str:
     if "passed" in facts:
         return f"{text}: {look.paint('passed', 'good') if facts['passed'] else look.paint('not passed', 'bad')}"
     told = words.facts(facts)
-    return f"{text} ({clean(told)})" if told and status is Status.DONE else text
+    return f"{text} ({told})" if told and status is Status.DONE else text

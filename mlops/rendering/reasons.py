@@ -58,8 +58,8 @@ def _blocked(change: Change) -> str:
 def _checks(failed: Sequence[Mapping[str, Any]]) -> str:
     """Return `: roc_auc 0.71, needs ≥ 0.78` for the checks of a verdict that is known."""
     texts = [
-        f"{check['check']}{' on ' + str(check['slice']) if check.get('slice') else ''} {words.number(check['got'])},"
-        f" needs {words.number(check['expected'])}"
+        f"{check['check']}{' on ' + str(check['slice']) if check.get('slice') else ''} {words.fact(check['got'])},"
+        f" needs {words.fact(check['expected'])}"
         for check in failed
     ]
     return f": {clean(words.listed(texts))}" if texts else ""

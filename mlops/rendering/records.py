@@ -28,7 +28,7 @@ def overview(addresses: Iterable[Address], records: Mapping[Address, Record], lo
             rows.append([address, look.paint("not made yet", "dim"), ""])
         else:
             status = "recorded" if record.complete else "unfinished"
-            rows.append([address, status if address in desired else "no longer configured", clean(words.facts(record.facts))])
+            rows.append([address, status if address in desired else "no longer configured", words.facts(record.facts)])
     return "\n".join(table(rows)) if rows else "no resources"
 
 
@@ -49,7 +49,7 @@ def resource(address: str, desired: Resource | None, record: Record | None, orig
 
 
 def _facts(facts: Mapping[str, Any], look: Look) -> list[str]:
-    plain = [[name, clean(words.number(fact))] for name, fact in facts.items() if name != "checks"]
+    plain = [[name, words.fact(fact)] for name, fact in facts.items() if name != "checks"]
     found = facts.get("checks")
     return table(plain, "  ") + (results.checks(found, look) if found else [])
 
@@ -82,7 +82,7 @@ def _ending(entry: Entry) -> str:
 
 def status(found: Sequence[Mapping[str, Any]], look: Look) -> str:
     """Return one line for each kept thing: whether it is as recorded, and its facts."""
-    rows = [[each["address"], _said(each["found"], look), clean(words.facts(each.get("facts") or {}))] for each in found]
+    rows = [[each["address"], _said(each["found"], look), words.facts(each["facts"])] for each in found]
     return "\n".join(table(rows)) if rows else "nothing is running"
 
 

@@ -95,15 +95,9 @@ def checks(found: Sequence[Any], look: Look) -> list[str]:
     ]
     if all(check.get("severity") == "error" for check in found) and "severity" in columns:
         columns.remove("severity")
-    rows = [[_cell(check.get(name)) for name in columns] for check in found]
+    rows = [[words.fact(check.get(name)) for name in columns] for check in found]
     header, *lines = table([columns, *rows], "  ")
     return [look.paint(header, "dim"), *lines]
-
-
-def _cell(item: Any) -> str:
-    if item is None:
-        return "-"
-    return clean(item) if isinstance(item, str) else words.number(item)
 
 
 def _held(result: Result, look: Look) -> Iterator[str]:

@@ -90,7 +90,13 @@ def listed(items: Iterable[str], last: str = "and") -> str:
     return f"{', '.join(firsts)} {last} {end}" if firsts else end
 
 
+def fact(item: Any) -> str:
+    """Return one fact in a few words: text as it is, numbers short, nothing as a dash."""
+    if item is None:
+        return "-"
+    return clean(item) if isinstance(item, str) else number(item)
+
+
 def facts(found: Mapping[str, Any]) -> str:
     """Return plain facts in one line, `rows 4,454, roc_auc 0.8123`; lists and mappings are left out."""
-    plain = {name: fact for name, fact in found.items() if isinstance(fact, str | int | float) or fact is None}
-    return ", ".join(f"{name} {number(fact)}" for name, fact in plain.items())
+    return ", ".join(f"{name} {fact(item)}" for name, item in found.items() if isinstance(item, str | int | float))
