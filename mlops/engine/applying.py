@@ -6,6 +6,7 @@ what is ready together is written together.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,7 @@ class _Run:
         for step in plan.steps:
             for before in step.after:
                 self.followers.setdefault(before, []).append(step.id)
+        self.held: deque[Step] = deque()  # must run, and wait for a free worker
         self.ready = [step.id for step in plan.steps if not step.after]
         self.bound: dict[str, tuple[str, dict[str, Any]]] = {}  # step id → key and late values, once they exist
         self.known: dict[str, Realisation] = {}  # what the store told of keys
@@ -114,21 +116,24 @@ class _Run:
             self.keep_alive()
 
     def begin_ready(self) -> list[tuple[Step, Mapping[str, Any] | None]]:
-        """Decide every ready step as far as workers are free; return the ones that must run."""
-        begun: list[tuple[Step, Mapping[str, Any] | None]] = []
+        """Decide every ready step, once; return those that must run, as far as workers are free."""
         self.look_up()
-        free = self.hands.executor.free()
         ready, self.ready = self.ready, []  # what becomes ready meanwhile has its turn in the next round
         for identity in ready:
             step = self.steps[identity]
+            outcome = self.decide(step)
+            if outcome is None:
+                self.held.append(step)
+            else:
+                self.end(step, outcome)
+        begun: list[tuple[Step, Mapping[str, Any] | None]] = []
+        free = self.hands.executor.free() if self.held else 0
+        while self.held and (len(begun) < free or self.hands.is_stopping()):
+            step = self.held.popleft()
             if self.hands.is_stopping():
                 self.end(step, Outcome(step.id, Status.DROPPED))
-            elif (outcome := self.decide(step)) is not None:
-                self.end(step, outcome)
-            elif len(begun) < free:
-                begun.append(self.begin(step))
             else:
-                self.ready.append(step.id)
+                begun.append(self.begin(step))
         return begun
 
     def look_up(self) -> None:
@@ -149,7 +154,7 @@ class _Run:
 
     def decide(self, step: Step) -> Outcome | None:
         """Return the outcome of a step that needs no run, or None where its op must run."""
-        if not self.is_free(step):
+        if self.hands.is_stopping() or not self.is_free(step):
             return Outcome(step.id, Status.DROPPED)
         if When.PASSED in step.when and (refused := self.refused(step)):
             message = f"{', '.join(refused)} did not pass"
