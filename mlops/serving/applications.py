@@ -230,18 +230,17 @@ class Application:
         request = decode_request(body)
         wanted_outputs(request, served.outputs)
         batch = served.reader.read(request)
-        read = perf_counter()
         rows = len(batch if not isinstance(batch, dict) else next(iter(batch.values())))
+        phases["preprocess"].add(perf_counter() - start)
         if served.is_slow(rows):
-            arrays = await asyncio.get_running_loop().run_in_executor(self._thread, served.ask, batch)
+            arrays, seconds = await asyncio.get_running_loop().run_in_executor(self._thread, served.ask, batch)
         else:
-            arrays = served.ask(batch)
-        predicted = perf_counter()
-        answer = Answer(200, encode(served.response(request, arrays)))
-        phases["preprocess"].add(read - start)
-        phases["predict"].add(predicted - read)
-        phases["postprocess"].add(perf_counter() - predicted)
+            arrays, seconds = served.ask(batch)
+        phases["predict"].add(seconds)
         self.metrics.rows += rows
+        start = perf_counter()
+        answer = Answer(200, encode(served.response(request, arrays)))
+        phases["postprocess"].add(perf_counter() - start)
         return answer
 
     async def _body(self, scope: Scope, exchange: Exchange) -> bytes:

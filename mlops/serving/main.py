@@ -7,6 +7,7 @@ over to `replicas.run`. Whatever is wrong with what it was given is one line on 
 import argparse
 import json
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # One row is never worth a thread, and replicas share the cores; read once, when the libraries are loaded.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _MEBIBYTE = 1024 * 1024
+_NAME = re.compile(r"[A-Za-z0-9._:+@-]+")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,9 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mlops-serve", description="Serve one model by the Open Inference Protocol V2.")
     parser.add_argument("folder", nargs="?", type=Path, metavar="MODEL_DIR", help="the model folder")
     parser.add_argument("--model", type=Path, metavar="DIR", help="the same by name")
-    parser.add_argument("--name", help="the model's name in paths (default: the folder's)")
-    parser.add_argument("--version", default="1", help="the version in paths, metrics and x-mlops-version (default: 1)")
-    parser.add_argument("--track", default="stable", help="a label on every metric, for instance stable or canary")
+    parser.add_argument("--name", type=_name, help="the model's name in paths (default: the folder's)")
+    parser.add_argument(
+        "--version", type=_name, default="1", help="the version in paths, metrics and x-mlops-version (default: 1)"
+    )
+    parser.add_argument("--track", type=_name, default="stable", help="a label on every metric, for instance stable or canary")
     address = parser.add_mutually_exclusive_group()
     address.add_argument(
         "--bind", type=_address, default=("127.0.0.1", 8080), metavar="HOST:PORT", help="where to listen; port 0 takes a free one"
@@ -65,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _name(text: str) -> str:
+    """Return a text that stands in a path and in a header as it is."""
+    if not _NAME.fullmatch(text):
+        msg = f"{text!r} is not made of letters, digits and any of . _ - : + @"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal():
@@ -83,6 +95,10 @@ def _replica(options: argparse.Namespace) -> "Replica":
         msg = "no model folder was given"
         raise ServingError(msg)
     folders.read(folder)  # before any socket is opened
+    name = options.name or folder.resolve().name
+    if not _NAME.fullmatch(name):
+        msg = f"the folder's name {name!r} cannot name the model; give --name"
+        raise ServingError(msg)
     private = None
     if options.private_uds:
         private = listeners.bind_uds(options.private_uds)
@@ -90,7 +106,7 @@ def _replica(options: argparse.Namespace) -> "Replica":
         private = listeners.bind_tcp(*options.private_bind)
     return Replica(
         folder=folder,
-        name=options.name or folder.resolve().name,
+        name=name,
         version=options.version,
         track=options.track,
         public=listeners.bind_tcp(*options.bind) if options.fd is None else listeners.inherit(options.fd),

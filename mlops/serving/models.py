@@ -37,7 +37,7 @@ class Served:
         self.version = version
         self.metadata = encode(model_metadata(name, version, manifest))
         self.reader = Reader(manifest.signature, takes_matrix=manifest.layout == "array")
-        self.ask = predictors.ask_of(predictor)
+        self._ask = predictors.ask_of(predictor)
         self.outputs = {output.name: output for output in manifest.signature.outputs}
         # What the project's own code costs for the next row nobody knows.
         self._is_slow = manifest.flavor == "python"
@@ -48,9 +48,7 @@ class Served:
             for _ in range(_WARM_UPS):
                 request = decode_request(example)
                 batch = self.reader.read(request)
-                start = perf_counter()
-                arrays = self.ask(batch)
-                seconds = perf_counter() - start
+                arrays, seconds = self.ask(batch)
                 encode(self.response(request, arrays))
         except (BadRequestError, ModelFailedError) as error:
             msg = f"the model does not answer its own {folders.EXAMPLE}: {error}"
@@ -61,6 +59,12 @@ class Served:
         """Return the body of the answer, with the outputs that were asked for."""
         wanted = wanted_outputs(request, self.outputs)
         return InferResponse(self.name, self.version, output_tensors(arrays, wanted), request.id)
+
+    def ask(self, batch: Array | dict[str, Array]) -> tuple[dict[str, Array], float]:
+        """Return the outputs for what the reader read, and the seconds that the model took; for the loop or any thread."""
+        start = perf_counter()
+        arrays = self._ask(batch)
+        return arrays, perf_counter() - start
 
     def is_slow(self, rows: int) -> bool:
         """Whether predicting so many rows would hold the event loop up."""

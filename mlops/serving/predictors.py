@@ -6,7 +6,6 @@ One `Predictor` for both, so that what was tested is what serves. It takes colum
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -241,4 +240,4 @@ def ask_of(predictor: Predictor) -> Callable[[Any], dict[str, Array]]:
     """Return the function that answers what `tensors.Reader` reads: a matrix for layout array, columns for the others."""
     if isinstance(predictor, SklearnPredictor) and predictor.manifest.layout == "array":
         return predictor.predict_matrix
-    return partial(predictor.predict)
+    return predictor.predict

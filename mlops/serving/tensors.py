@@ -109,11 +109,11 @@ class _MatrixLimits:
         matrix = (
             _to_array(values, tensor.datatype, self._place, has_null=has_null).reshape(rows, width).astype(np.float64, copy=False)
         )
-        self._check(matrix)
+        self._check(matrix, has_null=has_null)
         return matrix
 
-    def _check(self, matrix: Array) -> None:
-        if not self._nullable.all():
+    def _check(self, matrix: Array, *, has_null: bool) -> None:
+        if has_null:
             self._refuse_where(np.isnan(matrix) & ~self._nullable, matrix, "a value (the column is not nullable)")
         if self._integral.any():
             whole = np.isnan(matrix) | (matrix == np.floor(matrix))
@@ -150,9 +150,7 @@ def _read_column(tensor: Tensor, column: Column) -> Array:
     if array.dtype != column.dtype:
         if column.datatype in INTEGERS:
             _check_integers(values, column.datatype, place)
-        with np.errstate(over="ignore"):
-            array = array.astype(column.dtype)
-        _refuse_infinite(array, values, place)
+        array = _narrowed(array, column.dtype, values, place)
     if column.datatype != "BYTES":
         _check_bounds(array, column)
     if column.values is not None:
@@ -231,21 +229,23 @@ def _to_array(values: list[Any], datatype: str, place: _Place, *, has_null: bool
         values = [np.nan if value is None else value for value in values]
         dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
     try:
-        with np.errstate(over="ignore"):
-            array = np.array(values, np.float64 if dtype.kind == "f" else dtype).astype(dtype, copy=False)
-    except OverflowError:  # an integer beyond float64
+        array = np.array(values, np.float64 if dtype.kind == "f" else dtype)
+    except OverflowError:  # an integer beyond float64; a float beyond it does not pass the JSON decoder
         position = next(index for index, value in enumerate(values) if not _is_float(value))
         column, row = place(position)
         _refuse_value(column, row, values[position], f"a number within {datatype}")
-    _refuse_infinite(array, values, place)
-    return array
+    return array if array.dtype == dtype else _narrowed(array, dtype, values, place)
 
 
-def _refuse_infinite(array: Array, values: list[Any], place: _Place) -> None:
-    if array.dtype.kind == "f" and np.isinf(array).any():
+def _narrowed(array: Array, dtype: np.dtype[Any], values: list[Any], place: _Place) -> Array:
+    """Return the array in `dtype`; refuse a number that becomes infinite by that."""
+    with np.errstate(over="ignore"):
+        array = array.astype(dtype)
+    if dtype.kind == "f" and np.isinf(array).any():
         position = int(np.isinf(array).argmax())
         column, row = place(position)
-        _refuse_value(column, row, values[position], f"a number within {array.dtype}")
+        _refuse_value(column, row, values[position], f"a number within {dtype}")
+    return array
 
 
 def _is_float(value: float) -> bool:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ class UnixConnection(http.client.HTTPConnection):
         self._path = str(path)
 
     def connect(self):
+        """Connect to the path instead of a host."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(20)
         self.sock.connect(self._path)
@@ -44,6 +45,7 @@ class Reply:
 
     @property
     def json(self):
+        """The body, decoded."""
         return json.loads(self.body)
 
 
@@ -66,12 +68,13 @@ class Running:
     log_path: Path
     private: Path
     address: tuple = ()
-    _open: list = field(default_factory=list)
 
     def lines(self):
+        """Return the log so far."""
         return [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
 
     def wait_for(self, event, seconds=30):
+        """Return the first log line of `event`, as soon as it is there."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             found = [line for line in self.lines() if line["event"] == event]
@@ -82,6 +85,7 @@ class Running:
         raise AssertionError(self.log_path.read_text())
 
     def ask(self, method, path, body=None, headers=None):
+        """Send one request to the public address on a connection of its own."""
         connection = http.client.HTTPConnection(*self.address, timeout=20)
         try:
             return ask(connection, method, path, body, headers)
@@ -89,6 +93,7 @@ class Running:
             connection.close()
 
     def ask_private(self, path):
+        """Send one GET to this replica's own socket."""
         connection = UnixConnection(self.private)
         try:
             return ask(connection, "GET", path)
@@ -96,21 +101,24 @@ class Running:
             connection.close()
 
     def stop(self):
+        """Send SIGTERM; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=20)
 
 
 def environment():
+    """Return the environment in which a replica finds this checkout."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def command(folder, *options):
+    """Return the argv of a replica."""
     return [sys.executable, "-m", "mlops.serving", "--model", str(folder), *map(str, options)]
 
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory):
-    """Start replicas: start(folder, *options, ready=True, address=None, **popen); all of them are stopped in the end."""
+    """Give the function that starts replicas; all of them are stopped in the end."""
     running = []
 
     def begin(folder, *options, ready=True, address=None, private=True, **popen):
@@ -146,6 +154,7 @@ def write_sklearn(folder, estimator, signature, example, **fields):
 
 @pytest.fixture(scope="session")
 def write_folder():
+    """Give the function that writes a skops model folder."""
     return write_sklearn
 
 
@@ -201,16 +210,19 @@ MIXED = Signature(
 
 
 def mixed_frame(columns):
+    """Return the mixed columns as the table a model is trained on."""
     import pandas as pd
 
     return pd.DataFrame({**columns, "housing": pd.Series(columns["housing"], dtype="str")})
 
 
 def mixed_labels(columns):
+    """Return a label that hangs on amount and age."""
     return np.where(np.nan_to_num(columns["amount"], nan=50.0) + columns["age"] > 140, "good", "bad").astype(object)
 
 
 def mixed_pipeline():
+    """Return an unfitted pipeline that selects the mixed columns by name."""
     from sklearn.compose import make_column_transformer
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
@@ -240,6 +252,7 @@ class Mixed:
 
 @pytest.fixture(scope="session")
 def mixed():
+    """Give the mixed table."""
     return Mixed()
 
 
@@ -313,4 +326,5 @@ def program():
 
 @pytest.fixture(scope="session")
 def send():
+    """Give the function that sends on an open connection."""
     return ask

@@ -17,6 +17,7 @@ FIELDS = {"signature": SIGNATURE, "flavor": "sklearn", "layout": "frame", "file"
 
 @pytest.fixture
 def folder(tmp_path):
+    """Give a complete folder."""
     (tmp_path / "model.skops").write_bytes(b"")
     folders.write(tmp_path, folders.Manifest(**FIELDS), {"inputs": []})
     return tmp_path
@@ -33,7 +34,7 @@ def test_what_was_written_is_read(folder):
 
 def test_a_missing_folder_is_named(tmp_path):
     """A folder that is not there is an error that names it."""
-    with pytest.raises(FolderError, match="there is no model folder .*nowhere"):
+    with pytest.raises(FolderError, match=r"there is no model folder .*nowhere"):
         folders.read(tmp_path / "nowhere")
 
 

@@ -11,6 +11,7 @@ from mlops.serving.signatures import Column, Output, Signature
 
 
 def named(matrix, signature):
+    """Return the columns of a matrix by the names of the signature."""
     return {column.name: matrix[:, index] for index, column in enumerate(signature.inputs)}
 
 
@@ -132,7 +133,11 @@ def test_a_model_that_fails_says_how(python_folder):
         predictors.load(python_folder).predict({"a": np.array([-1.0]), "b": np.array([1])})
 
 
-def write_code(folder, text, name="scoring", outputs=(Output("sum", "FP64", (-1,)),)):
+SUM = (Output("sum", "FP64", (-1,)),)
+
+
+def write_code(folder, text, name="scoring", outputs=SUM):
+    """Write a folder of flavor python around a module's text."""
     (folder / "code").mkdir(parents=True)
     (folder / "code" / f"{name}.py").write_text(text)
     signature = Signature((Column("a", "FP64"),), outputs)

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
 import re
 import shutil
 import signal
@@ -37,6 +36,7 @@ def slow_folder(python_folder, tmp_path_factory):
 
 
 def row(a):
+    """Return a request of one row for the adding model."""
     return {
         "inputs": [
             {"name": "a", "shape": [1], "datatype": "FP64", "data": [a]},
@@ -195,6 +195,7 @@ class Callers:
             thread.join()
 
     def call(self, keep):
+        """Ask until told to stop."""
         connection = http.client.HTTPConnection(*self.address, timeout=10)
         while not self.done.is_set():
             try:
@@ -327,7 +328,10 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_1(program, array_folder
             assert message in lines[0], text
 
 
-@pytest.mark.parametrize("arguments", [["--bind", "here"], ["--fd", "x"], ["--bind", "a:1", "--fd", "3"], ["--surprise"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--bind", "here"], ["--fd", "x"], ["--bind", "a:1", "--fd", "3"], ["--surprise"], ["--version", "a/b"], ["--name", "a b"]],
+)
 def test_wrong_usage_is_exit_code_2(program, arguments):
     """Arguments that are no arguments are explained by argparse."""
     code, text = program("folder", *arguments)

@@ -19,16 +19,19 @@ VERSIONED = "/v2/models/credit/versions/v1"
 
 @pytest.fixture(scope="module")
 def server(start, array_folder):
+    """A replica of the array model."""
     return start(array_folder, "--version", "v1", "--track", "canary", "--max-body", "100000")
 
 
 @pytest.fixture(scope="module")
 def frame_server(start, frame_folder):
+    """A replica of the frame model."""
     return start(frame_folder[0], "--version", "v1")
 
 
 @pytest.fixture(scope="module")
 def python_server(start, python_folder):
+    """A replica of the project's own code."""
     return start(python_folder, "--version", "v1")
 
 
@@ -279,7 +282,7 @@ def number(text, name, **labels):
         match = re.fullmatch(r"(\w+)\{(.*)\} (\S+)", line)
         if match and match[1] == name and labels.items() <= dict(re.findall(r'(\w+)="(.*?)"', match[2])).items():
             return float(match[3])
-    raise AssertionError(f"{name} {labels} is not in\n{text}")
+    return pytest.fail(f"{name} {labels} is not in\n{text}")
 
 
 def test_series_stand_at_zero_from_the_start(start, python_folder):
