@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from hydra.core.object_type import ObjectType
     from hydra.core.override_parser.types import Override
 
+    from mlops.composing.reading import Document
+
 FAILURES = (HydraException, OmegaConfBaseException, ValueError, TypeError, AssertionError, OSError)
 """What Hydra and OmegaConf raise for a user's mistake; its own assertions are among them."""
 
@@ -68,9 +70,9 @@ class Layers:
 class Files(ConfigRepository):
     """Hydra's view of the documents that were read: options by `group/name`."""
 
-    def __init__(self, documents: Mapping[str, Any], headers: Mapping[str, str], groups: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, documents: Mapping[str, Document], root: Any, groups: Mapping[str, Sequence[str]]) -> None:
         self._documents = documents
-        self._headers = headers  # the text of files with a `# @package` header
+        self._root = root  # takes the place of config.yaml
         self._groups = groups
         self._loaded: dict[str, ConfigResult] = {}
 
@@ -79,8 +81,10 @@ class Files(ConfigRepository):
         if config_path not in self._documents:
             return None
         if config_path not in self._loaded:
-            header = ConfigSource._get_header_dict(self._headers.get(config_path, ""))  # noqa: SLF001 - the one reader of headers
-            result = ConfigResult("mlops", "conf", OmegaConf.create(self._documents[config_path] or {}), header)
+            document = self._documents[config_path]
+            data = self._root if config_path == ROOT else document.data
+            header = ConfigSource._get_header_dict(document.header or "")  # noqa: SLF001 - the one reader of headers
+            result = ConfigResult("mlops", "conf", OmegaConf.create(data or {}), header)
             result.defaults_list = self._create_defaults_list(
                 config_path, self._extract_defaults_list(config_path, result.config)
             )

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from mlops.composing import overriding, selecting
 from mlops.composing.documents import places
 from mlops.composing.layering import FAILURES, Files, Layers, layer
+from mlops.composing.reading import MERGED
 from mlops.composing.sources import FOLDER, GROUPS, ROOT, SUFFIX
 from mlops.core.diagnostics import Diagnostic, Origin, did_you_mean
 
@@ -37,7 +38,9 @@ class Merged:
     def composed(self, kinds: Collection[str]) -> dict[str, Any]:
         """Return the resources in the tree, not resolved, by address."""
         found: dict[str, Any] = {}
-        for kind in kinds if self.layers is not None else ():
+        if self.layers is None:
+            return found
+        for kind in kinds:
             data = plain(self.layers.tree, kind)
             for name, item in data.items() if isinstance(data, dict) else ():
                 found[f"{kind}.{name}"] = item
@@ -62,7 +65,7 @@ def merge(
         )
     claims = selecting.Claims()
     for document in documents.values():
-        if document.source.group not in kinds or document.header is not None or document.has_defaults:
+        if document.source.group not in kinds or document.needs == MERGED:
             selecting.claims_of_file(claims, document.source, document.data, document.package, kinds)
     choice = selecting.choose(root.data, [document.source for document in documents.values()], kinds)
     options, known = _options(documents), _known(choice.sources, claims, kinds)
@@ -73,16 +76,14 @@ def merge(
     through: list[str] = []
     for address, source in choice.sources.items():
         document = documents[source.option]
-        if document.data is None:
-            found.skipped.add(address)
-        elif document.has_defaults or document.header is not None or claims.has(address):
+        if document.needs == MERGED or claims.has(address):
             through.append(address)
         else:
             found.direct[address] = document
-    data = {option: document.data for option, document in documents.items() if document.data is not None}
-    data[ROOT] = selecting.root_document(root.data, choice, through)
-    headers = {option: document.header for option, document in documents.items() if document.header is not None}
-    layers, rest = _layered(lambda: Files(data, headers, options), parsed, documents, diagnostics)
+    broken = [address for address in through if documents[choice.sources[address].option].data is None]
+    found.skipped.update(broken)
+    root_data = selecting.root_document(root.data, choice, [address for address in through if address not in broken])
+    layers, rest = _layered(lambda: Files(documents, root_data, options), parsed, documents, diagnostics)
     found.overrides = tuple(rest)
     if layers is None:
         found.skipped.update(through)
@@ -163,10 +164,11 @@ def _explain(error: BaseException, documents: Mapping[str, Document]) -> Diagnos
     missing = getattr(error, "missing_cfg_file", None)
     if not missing:
         return Diagnostic("defaults", f"{message} {' '.join(lines[1:2])}".strip(), origin=origin)
-    group, _, name = missing.rpartition("/")
+    name = missing.rpartition("/")[2]
     if option in documents:
         origin = _entry(documents[option], name, origin)
-    hint = did_you_mean(name, error.options, "options") if getattr(error, "options", None) else None
+    options = getattr(error, "options", None)
+    hint = did_you_mean(name, options, "options") if options else None
     return Diagnostic("unknown-option", f"there is no {FOLDER}/{missing}{SUFFIX}", origin=origin, hint=hint)
 
 

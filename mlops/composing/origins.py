@@ -30,13 +30,15 @@ class Places:
 
     parts     (option, package) of every file that Hydra merged, in order
     written   the overrides that set values, in order
-    direct    the file of each resource that took the direct path, by address
+    through   the resources that Hydra merged; all others come from one file each
+    renamed   the file of a resource, where it is not `conf/<kind>/<name>.yaml`
     """
 
     root: Path
     parts: tuple[tuple[str, str], ...] = ()
     written: tuple[Written, ...] = ()
-    direct: Mapping[str, str] = field(default_factory=dict)
+    through: frozenset[str] = frozenset()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     _read: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
     def of(self, address: str, path: str = "") -> Origin | None:
@@ -48,9 +50,10 @@ class Places:
         return None
 
     def _exactly(self, address: str, place: str) -> Origin | None:
-        if address in self.direct:
+        if "." in address and address not in self.through:
             inside = _below(place, address)
-            return None if inside is None else self._in_file(self.direct[address], inside)
+            file = self.renamed.get(address, f"{FOLDER}/{address.replace('.', '/', 1)}{SUFFIX}")
+            return None if inside is None else self._in_file(file, inside)
         for written in reversed(self.written):
             inside = _below(place, written.key)
             if inside is not None and _has(written.value, inside):

@@ -117,5 +117,6 @@ def _missing(tree: DictConfig, key: str) -> tuple[str | None, list[str]]:
         names = [str(name) for name in plain] if isinstance(plain, dict) else [str(index) for index in range(len(place))]
         if part not in names:
             return part, names
-        place = place._get_node(int(part) if isinstance(place, ListConfig) else part)  # noqa: SLF001 - the node itself, not resolved
+        key_part: Any = int(part) if isinstance(place, ListConfig) else part
+        place = place._get_node(key_part)  # noqa: SLF001 - the node itself, not resolved
     return None, []

@@ -20,6 +20,8 @@ from mlops.core.diagnostics import Diagnostic, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from mlops.composing.reading import Document
+
 MISSING = "???"
 MARK = "${"
 RESOLVERS = ("oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "oc.select")
@@ -36,10 +38,12 @@ FAILURES = (OmegaConfBaseException, ValueError, TypeError, RecursionError)
 class Resolver:
     """Resolves one project's interpolations. Runs inside `layering.isolated`."""
 
-    def __init__(self, tree: DictConfig, direct: Mapping[str, Any], kinds: Collection[str], variables: Collection[str]) -> None:
-        self.read: dict[str, str | None] = {}
-        """Variables that were read through oc.env, with their values."""
-        self._tree = tree
+    def __init__(
+        self, tree: DictConfig | None, direct: Mapping[str, Document], kinds: Collection[str], variables: Collection[str]
+    ) -> None:
+        self.read: set[str] = set()
+        """Variables that were read through oc.env."""
+        self._tree = tree if tree is not None else OmegaConf.create()
         self._direct = direct
         self._kinds = kinds
         self._variables = variables
@@ -139,11 +143,12 @@ class Resolver:
         kind, _, name = address.partition(".")
         if kind not in self._tree:
             self._tree[kind] = {}
-        if address not in self._direct or name in self._tree[kind]:
+        document = self._direct.get(address)
+        if document is None or name in self._tree[kind]:
             return
-        self._tree[kind][name] = self._direct[address]
+        self._tree[kind][name] = document.data or {}
         if address not in self._needs:
-            self._prepare(address, self._direct[address])
+            self._prepare(address, document.data)
 
     def _guard(self) -> None:
         """Leave only the pure resolvers, and oc.env behind `allow.env`."""
@@ -156,7 +161,8 @@ class Resolver:
         if name not in self._variables:
             message = f"oc.env may not read {name}"
             raise PermissionError(message)
-        self.read[name] = value = os.environ.get(name)
+        self.read.add(name)
+        value = os.environ.get(name)
         if value is not None:
             return value
         if not default:
@@ -185,13 +191,14 @@ class Resolver:
 
     def _nearest(self, key: str) -> str | None:
         """Return the hint for the first part of the key that is not there."""
-        place: Any = {**{str(name): self._tree._get_node(name) for name in self._tree}, **dict.fromkeys(self._kinds, {})}  # noqa: SLF001 - unresolved
-        for address, data in self._direct.items():
-            kind, _, name = address.partition(".")
-            if not isinstance(place[kind], dict) or not place[kind]:
-                composed = self._tree._get_node(kind)  # noqa: SLF001 - unresolved
-                place[kind] = OmegaConf.to_container(composed) if isinstance(composed, DictConfig) else {}
-            place[kind][name] = data
+        place: Any = {str(name): self._tree._get_node(name) for name in self._tree}  # noqa: SLF001 - unresolved
+        for kind in self._kinds:
+            composed = place.get(kind)
+            names = OmegaConf.to_container(composed) if isinstance(composed, DictConfig) else {}
+            direct = {
+                address.partition(".")[2]: it.data for address, it in self._direct.items() if address.startswith(f"{kind}.")
+            }
+            place[kind] = {**direct, **names} if isinstance(names, dict) else direct
         for part in key.split("."):
             place = OmegaConf.to_container(place) if isinstance(place, Container) else place
             if not isinstance(place, dict) or part not in place:

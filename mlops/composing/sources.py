@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlops.core.addresses import NAME_LENGTH, is_name
 from mlops.core.diagnostics import Diagnostic, Origin, did_you_mean
@@ -19,13 +18,15 @@ GROUPS = ("env", "target", "store", "executor")
 SUFFIX = ".yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One YAML file: `conf/<group>/<name>.yaml`; files of conf/ itself have the empty group."""
+class Source(NamedTuple):
+    """One YAML file: `conf/<group>/<name>.yaml`; files of conf/ itself have the empty group. The rest is its stamp."""
 
     group: str
     name: str
-    stamp: tuple[int, int, int]  # mtime in ns, size, inode
+    modified: int = 0  # ns
+    changed: int = 0  # ns; unlike `modified` no program can set it back
+    size: int = 0
+    inode: int = 0
 
     @property
     def file(self) -> str:
@@ -60,7 +61,7 @@ def scan(root: Path, kinds: Collection[str], diagnostics: list[Diagnostic]) -> l
                 diagnostics.append(_unknown_folder(entry.name, known))
         elif _is_option(entry, FOLDER, diagnostics):
             found.append(_source("", entry))
-    return sorted(found, key=lambda source: (source.group, source.name))
+    return sorted(found)
 
 
 def _options(folder: os.DirEntry[str], is_kind: bool, diagnostics: list[Diagnostic]) -> Iterator[Source]:  # noqa: FBT001 - says which of two sorts
@@ -96,8 +97,8 @@ def _source(group: str, entry: os.DirEntry[str]) -> Source:
     try:
         stat = entry.stat()
     except OSError:  # a dangling link: reading it says so
-        return Source(group, entry.name.removesuffix(SUFFIX), (0, 0, 0))
-    return Source(group, entry.name.removesuffix(SUFFIX), (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+        return Source(group, entry.name.removesuffix(SUFFIX))
+    return Source(group, entry.name.removesuffix(SUFFIX), stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
 
 
 def _unknown_folder(name: str, known: Collection[str]) -> Diagnostic:
