@@ -28,7 +28,7 @@ class Live:
         self._console = Console(file=stream, width=look.width, highlight=False, no_color=not look.colour)
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             TextColumn("{task.fields[about]}"),
             console=self._console,
@@ -61,7 +61,7 @@ class Live:
         self._running[event.step] = self._progress.add_task(title(event.step), total=None, about=about)
 
     def _tell(self, event: Event) -> None:
-        text = f"{title(event.step)}: {clean(event.data['message'])}".replace("[", r"\[")
+        text = f"{title(event.step)}: {clean(event.data['message'])}"
         self._progress.update(self._running[event.step], description=text)
         if event.data.get("done") is not None:
             self._progress.update(self._running[event.step], about=f"{event.data['done']:.0%}")

@@ -36,7 +36,7 @@ def summary(change: Change) -> str:
         firsts = [*_each(change), "nothing runs"]
     else:
         firsts = [*_each(change), *([f"if {words.listed(change.condition, 'or')} changes"] if change.condition else [])]
-    return "; ".join(part for part in [*firsts, _blocked(change)] if part)
+    return "; ".join(part for part in [_blocked(change), *firsts] if part)
 
 
 def _each(change: Change) -> Iterator[str]:

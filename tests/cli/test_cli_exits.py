@@ -29,7 +29,9 @@ ENDED = Event("step-ended", MODEL, "model.credit/fit", {"status": "done", "secon
 
 
 class Origins:
-    def of(self, address, path=""):
+    """Says the same place of everything."""
+
+    def of(self, _address, _path=""):
         return Origin("conf/model/credit.yaml", 1, 1)
 
 
@@ -65,7 +67,7 @@ class Fake:
     def state(self):
         return State("dev")
 
-    def history(self, address=None):
+    def history(self, _address=None):
         return ()
 
     def status(self):
