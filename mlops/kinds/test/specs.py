@@ -1,0 +1,136 @@
+"""What a user writes in `conf/test/<name>.yaml`: a model, what it is compared with, and checks of three sorts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from mlops.core import specs
+from mlops.core.addresses import Ref  # noqa: TC001 - pydantic reads the annotations
+from mlops.core.specs import Description, To
+from mlops.kinds.model.metrics import MetricName  # noqa: TC001 - pydantic reads the annotations
+
+Scalar = bool | int | float | str
+Severity = Literal["error", "warn"]
+SORTS = ("metric", "rows", "column")
+
+
+class Bounds(specs.Spec):
+    """From `min` to `max`, both included; one of them may be left out."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.min is None and self.max is None:
+            message = "bounds need a `min`, a `max`, or both"
+            raise ValueError(message)
+        if self.min is not None and self.max is not None and self.min > self.max:
+            message = f"`min` {self.min:g} is above `max` {self.max:g}: nothing can pass"
+            raise ValueError(message)
+        return self
+
+
+def _ascending(edges: tuple[float, ...]) -> tuple[float, ...]:
+    if list(edges) != sorted(set(edges)):
+        message = "`edges` must ascend, for example [30, 50]"
+        raise ValueError(message)
+    return edges
+
+
+class Slicing(specs.Spec):
+    """A column whose values part the rows; `values` names the parts that matter, `edges` part numbers."""
+
+    column: str
+    values: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
+    edges: Annotated[tuple[float, ...], Field(min_length=1), AfterValidator(_ascending)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> Self:
+        if self.values is not None and self.edges is not None:
+            message = "`values` and `edges` cannot both part the rows: keep one"
+            raise ValueError(message)
+        return self
+
+
+def _named(value: Any) -> Any:
+    return {"column": value} if isinstance(value, str) else value
+
+
+class MetricCheck(specs.Spec):
+    """A metric on the held-out rows: on all of them, and on each slice. `max_worse` is by how much it may be worse than what serves."""
+
+    metric: MetricName
+    min: float | None = None
+    max: float | None = None
+    max_worse: float | None = Field(default=None, ge=0)
+    slices: tuple[Annotated[Slicing, BeforeValidator(_named)], ...] = ()
+    min_rows: int = Field(default=30, ge=1)
+    severity: Severity = "error"
+
+    @model_validator(mode="after")
+    def _has_condition(self) -> Self:
+        if self.min is None and self.max is None and self.max_worse is None:
+            message = f"the check of {self.metric} says nothing: give `min`, `max` or `max_worse`"
+            raise ValueError(message)
+        if self.min is not None and self.max is not None and self.min > self.max:
+            message = f"`min` {self.min:g} is above `max` {self.max:g}: nothing can pass"
+            raise ValueError(message)
+        return self
+
+
+class RowsCheck(specs.Spec):
+    """How many rows there are."""
+
+    rows: Bounds
+    severity: Severity = "error"
+
+
+class ColumnCheck(specs.Spec):
+    """A column of the data: the share of missing values, its least and greatest value, its mean, what it may hold, no value twice."""
+
+    column: str
+    missing: Bounds | None = None
+    min: float | None = None
+    max: float | None = None
+    mean: Bounds | None = None
+    values: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
+    unique: Literal[True] | None = None
+    severity: Severity = "error"
+
+    @model_validator(mode="after")
+    def _has_condition(self) -> Self:
+        if all(getattr(self, name) is None for name in ("missing", "min", "max", "mean", "values", "unique")):
+            message = (
+                f"the check of column '{self.column}' says nothing: give `missing`, `min`, `max`, `mean`, `values` or `unique`"
+            )
+            raise ValueError(message)
+        return self
+
+
+def _sort(value: Any) -> str | None:
+    """Return which sort of check this is, by the field that it is about; None where it has none of them."""
+    return next((name for name in SORTS if (name in value if isinstance(value, dict) else hasattr(value, name))), None)
+
+
+Check = Annotated[
+    Annotated[MetricCheck, Tag("metric")] | Annotated[RowsCheck, Tag("rows")] | Annotated[ColumnCheck, Tag("column")],
+    Discriminator(
+        _sort,
+        custom_error_type="check",
+        custom_error_message="a check is a mapping that says what it is about: `metric: NAME`, `rows: {min: N}` or `column: NAME`",
+    ),
+]
+
+
+class Spec(specs.Spec):
+    """A test of a model. Checks of data read `dataset`'s table; without one, the held-out rows."""
+
+    model: Annotated[Ref, To("model")]
+    holdout: Annotated[Ref, To("dataset")] | None = None
+    dataset: Annotated[Ref, To("dataset")] | None = None
+    against: Annotated[Ref, To("rollout")] | None = None
+    checks: Annotated[tuple[Check, ...], Field(min_length=1)]
+    description: Description = ""
