@@ -308,7 +308,8 @@ def init(folder: Path) -> None:
     """Begin a small project that plans at once."""
     from mlops import kinds, scaffolds, schemas
 
-    written = [*scaffolds.write(folder), *schemas.write(folder / "schemas", kinds.load())]
+    found = kinds.load()
+    written = [*scaffolds.write(folder), *schemas.write(folder / "schemas", found)]
     say("\n".join(str(path) for path in written))
     say(f"\nnext: {'' if folder == Path() else f'cd {folder} && '}mlops plan")
 

@@ -44,7 +44,7 @@ def change(before: Any, after: Any) -> str:
 
 def seconds(amount: float) -> str:
     """Return a duration: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `1 d 3 h`."""
-    if amount < 10:  # noqa: PLR2004 - below ten seconds, tenths matter
+    if amount < 9.95:  # noqa: PLR2004 - below ten seconds, tenths matter
         return f"{amount:.1f} s"
     whole = round(amount)
     if whole < _MINUTE:
