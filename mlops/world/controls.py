@@ -150,7 +150,8 @@ def _asked(path: str, open_sockets: contextlib.ExitStack) -> socket.socket | Non
 def _is_well(connection: socket.socket, until: float) -> bool:
     connection.settimeout(max(0.001, until - time.monotonic()))
     try:
-        return connection.recv(64).split(b" ")[1:2] == [b"200"]
+        with connection.makefile("rb") as stream:
+            return stream.read().split(b" ", 2)[1:2] == [b"200"]  # to the end, or the replica sees a caller break off
     except OSError:
         return False
 

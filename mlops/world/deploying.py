@@ -103,13 +103,19 @@ class Deployment:
         kept = self._right(found)[: self._fleet.replicas]
         new: list[int] = []
         try:
-            while len(kept) + len(new) < self._fleet.replicas:
-                new.append(self._start())
-            self._await_ready(new)
+            self._bring_up(new, self._fleet.replicas - len(kept), _at_once(found))
         except BaseException:
             self._take_back(new)
             raise
         self._end([row["id"] for row in found if row["id"] not in kept])
+
+    def _bring_up(self, new: list[int], count: int, at_once: int) -> None:
+        """Add `count` replicas to `new`, some at a time, so that each has the time of the spec for itself."""
+        while len(new) < count:
+            for _ in range(min(at_once, count - len(new))):
+                new.append(self._start())  # noqa: PERF401 - what was started must be known where the next start fails
+            self._await_ready(new)
+            self._say(f"{len(new)} of {count} new replicas ready", len(new) / count)
 
     def _labels(self) -> dict[str, str]:
         return {"model": self._fleet.model, "version": self._fleet.version}
@@ -127,18 +133,15 @@ class Deployment:
 
     def _await_ready(self, new: list[int]) -> None:
         until = time.monotonic() + self._fleet.ready_timeout
-        count = -1
-        while count < len(new):
+        while True:
             rows = [row for row in self._control.rows() if row["id"] in new]
             self._check(rows, len(new))
             is_ready = controls.ready([row["private"] for row in rows])
-            if sum(is_ready) != count:
-                count = sum(is_ready)
-                self._say(f"{count} of {len(new)} new replicas ready", None)
-            elif time.monotonic() > until:
+            if all(is_ready):
+                return
+            if time.monotonic() > until:
                 raise self._late(rows[is_ready.index(False)])
-            else:
-                time.sleep(_POLL)
+            time.sleep(_POLL)
 
     def _check(self, rows: list[Row], count: int) -> None:
         """Raise where a new replica ended before it was ready."""
@@ -170,6 +173,12 @@ class Deployment:
         if others:
             self._say(f"draining {len(others)} replica{'s' if len(others) > 1 else ''}", None)
             self._control.stop(others, within(self._fleet.drain))
+
+
+def _at_once(found: list[Row]) -> int:
+    """Return how many replicas may start together: one per core, and only one where others need the cores to answer."""
+    is_serving = any(row["code"] is None for row in found)
+    return 1 if is_serving else len(os.sched_getaffinity(0))
 
 
 def _last_lines(log: str, count: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 from pathlib import Path
@@ -67,10 +68,12 @@ def _pids() -> list[int]:
 
 
 def _sockets(pid: int) -> set[str]:
-    try:
-        return {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
-    except OSError:  # another user's, or gone meanwhile
-        return set()
+    found: set[str] = set()
+    with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found.add(str(fd.readlink()))
+    return found
 
 
 def _arguments(pid: int) -> list[str]:
