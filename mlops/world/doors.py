@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import tempfile
 from functools import cached_property
@@ -13,12 +14,21 @@ from mlops.world.clock import SystemClock
 from mlops.world.failures import explaining
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
     from mlops.core import worlds
     from mlops.core.worlds import Observation, Place, Report, Request
+
+_ASK = {
+    "bundled": ("mlops.world.tables", "observe_bundled"),
+    "code": ("mlops.world.code", "observe"),
+    "host": ("mlops.world.hosts", "observe"),
+    "packages": ("mlops.world.packages", "observe"),
+    "query": ("mlops.world.tables", "observe_query"),
+}
+"""Who answers which request, imported when it is first asked."""
 
 STATE = ".mlops"  # everything that mlops keeps beside the user's files
 
@@ -99,20 +109,26 @@ class Doors:
 
     def observe(self, requests: Sequence[Request]) -> Iterator[Observation | Exception]:
         """Answer requests in order; a WorldError stands in the place of an answer that cannot be had."""
+        asked: dict[str, list[Request]] = {}
         for request in requests:
-            try:
-                yield self._observe(request)
-            except WorldError as error:
-                yield error
+            asked.setdefault(request.door, []).append(request)
+        answers = {door: iter(self._answers(door, [one.arguments for one in some])) for door, some in asked.items()}
+        return (next(answers[request.door]) for request in requests)
 
-    def _observe(self, request: Request) -> Observation:
-        from mlops.world import code, files, packages, tables
+    def _answers(self, door: str, requests: Sequence[Mapping[str, Any]]) -> Iterable[Observation | Exception]:
+        """Let one door answer; files are looked at together, in threads and with one look into their cache."""
+        if door == "file":
+            from mlops.world import files
 
-        ask = {
-            "bundled": tables.observe_bundled,
-            "code": code.observe,
-            "file": files.observe,
-            "packages": packages.observe,
-            "query": tables.observe_query,
-        }
-        return ask[request.door](request.arguments, self)
+            return files.observe_all(requests, self)
+        module, name = _ASK[door]
+        ask = getattr(importlib.import_module(module), name)
+        return (self._answer(ask, request) for request in requests)
+
+    def _answer(
+        self, ask: Callable[[Mapping[str, Any], Doors], Observation], request: Mapping[str, Any]
+    ) -> Observation | Exception:
+        try:
+            return ask(request, self)
+        except WorldError as error:
+            return error

@@ -259,6 +259,29 @@ def test_two_holders_of_one_environment_exclude_each_other(store):
         store.append(lease, [])
 
 
+def test_a_thing_that_was_begun_and_is_no_longer_wanted_is_taken_away(tmp_path, world):
+    """A crash between the act and its end leaves no orphan: what may exist was recorded before."""
+    program = {"thing.a": {}, "keep.k": {"shows": "thing.a"}}
+    store = SqlStore("sqlite:///s.db", tmp_path, toys.ToyClock(), lambda _: True)
+    made = toys.plan(program, store, world)
+    append = store.append
+
+    def crash(lease, entries):
+        if any(entry.event == "end" and entry.address == "keep.k" for entry in entries):
+            raise toys.Crash
+        return append(lease, entries)
+
+    store.append = crash
+    with pytest.raises(toys.Crash):
+        toys.apply(made, store, world)
+    store.append = append
+    assert "k" in world.shown
+    toys.apply(toys.plan({}, store, world), store, world)
+    assert world.shown == {}
+    assert store.read("dev").records == {}
+    store.close()
+
+
 def test_work_grows_linearly(tmp_path, world, monkeypatch):
     """Statements of a no-op plan do not depend on the number of resources."""
     counts = []

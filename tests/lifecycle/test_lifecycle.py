@@ -114,7 +114,8 @@ PROFILE = settings(max_examples=60, deadline=None, suppress_health_check=[Health
 LONG = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def run_case(first, second, failing, crash):
+def run_case(first, second, third, failing, crash):
+    """Have `first`, be interrupted on the way to `second`, then go to `third`."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
         folder = Path(name)
         world = toys.ToyWorld(files={"f": 1})
@@ -127,17 +128,16 @@ def run_case(first, second, failing, crash):
             toys.apply(toys.plan(second, store, world), store, world)
         store.close()
         world.failing = set()
-        state = converge(second, folder, world)
-        fresh_state, fresh_world, blocked = held_back(second, world, folder)
-        compared = blocked | {address for address in second if address.startswith("guard.") and "against" in second[address]}
+        state = converge(third, folder, world)
+        fresh_state, fresh_world, blocked = held_back(third, world, folder)
+        compared = blocked | {address for address in third if address.startswith("guard.") and "against" in third[address]}
         assert names(state, compared) == names(fresh_state, compared)
         free = {letter for letter in NAMES if f"keep.{letter}" not in blocked}
         assert {k: v for k, v in world.shown.items() if k in free} == {k: v for k, v in fresh_world.shown.items() if k in free}
 
 
 cases = given(
-    programs(),
-    programs(),
+    st.lists(programs(), min_size=3, max_size=3) | st.builds(lambda first, last: [first, last, last], programs(), programs()),
     st.sets(st.sampled_from(NAMES), max_size=2),
     st.tuples(st.one_of(st.none(), st.integers(1, 12)), st.booleans()),
 )
@@ -145,15 +145,15 @@ cases = given(
 
 @PROFILE
 @cases
-def test_any_operation_and_any_crash_converge(first, second, failing, crash):
-    run_case(first, second, failing, crash)
+def test_any_operation_and_any_crash_converge(way, failing, crash):
+    run_case(*way, failing, crash)
 
 
 @pytest.mark.soak
 @LONG
 @cases
-def test_any_operation_and_any_crash_converge_for_long(first, second, failing, crash):
-    run_case(first, second, failing, crash)
+def test_any_operation_and_any_crash_converge_for_long(way, failing, crash):
+    run_case(*way, failing, crash)
 
 
 @PROFILE

@@ -1,0 +1,83 @@
+"""Mutants worth killing (design.md section 8): each breaks one law of the engine, and the tests must see it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+MUTANTS = {
+    "deletes do not wait for those who read": (
+        "engine/planning.py",
+        "*readers.get(step.address, ())",
+        "",
+    ),
+    "upstream outputs are not mixed into the key": (
+        "core/ops.py",
+        "digest([template_digest, dict(values)])",
+        'digest([template_digest, {k: v for k, v in values.items() if not k.startswith("output:")}])',
+    ),
+    "no intent is written before a kept thing is made": (
+        "engine/applying.py",
+        "record = self.intent(step)",
+        "record = None",
+    ),
+    "outputs are not committed": (
+        "engine/applying.py",
+        "StepRecord(key, values, outcome.outputs,",
+        "StepRecord(key, values, {},",
+    ),
+    "a cosmetic change is ignored": (
+        "engine/planning.py",
+        "record.complete and record.digest == resource.digest",
+        "record.complete",
+    ),
+    "a failed step does not stop its followers": (
+        "engine/applying.py",
+        "return all(self.outcomes[before].status in _GOOD for before in step.after)",
+        "return True",
+    ),
+    "a verdict is not asked for": (
+        "engine/applying.py",
+        "if When.PASSED in step.when and (refused := self.refused(step)):",
+        "if False and (refused := self.refused(step)):",
+    ),
+    "drift is not seen": (
+        "engine/planning.py",
+        "found.value if found is not None else None)",
+        "None)",
+    ),
+    "a lost lease still writes": (
+        "stores/sql.py",
+        ".rowcount != 1:",
+        ".rowcount == 7:",
+    ),
+    "the records are not brought up to date": (
+        "stores/sql.py",
+        "database.execute_many(statement, rows)",
+        'database.execute_many(statement, rows if "realisations" in statement else [])',
+    ),
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_mutant_is_killed(name, tmp_path):
+    file, before, after = MUTANTS[name]
+    shutil.copytree(ROOT / "mlops", tmp_path / "mlops", ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "mlops" / file
+    source = path.read_text()
+    assert source.count(before) == 1, "the mutant's place is gone: point it at the code of today"
+    path.write_text(source.replace(before, after))
+    tests = [ROOT / "tests" / folder for folder in ("engine", "lifecycle", "stores")]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not soak", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout[-2000:]
+    assert "failed" in done.stdout
