@@ -73,7 +73,7 @@ class ProjectCode:
         writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a cache is stale after an edit within a second
         try:
             found = getattr(importlib.import_module(name), function)
-        except Exception as error:  # the project's code may raise anything
+        except (Exception, SystemExit) as error:  # the project's code may raise anything
             raise _unimportable(entry, error, self._root) from error
         finally:
             sys.dont_write_bytecode = writes
@@ -199,7 +199,7 @@ def _forget_stale(modules: Mapping[str, Module]) -> None:
         _loaded.clear()
 
 
-def _unimportable(entry: str, error: Exception, root: Path) -> Refused:
+def _unimportable(entry: str, error: BaseException, root: Path) -> Refused:
     places = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).is_relative_to(root / "src")]
     trace = [f"  {Path(each.filename).relative_to(root)}:{each.lineno}: {each.line}" for each in places]
     message = "\n".join([f"{entry} cannot be imported: {type(error).__name__}: {error}", *trace])

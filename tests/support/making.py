@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
 from mlops.core.addresses import Address
 from mlops.core.ops import Late, Made, bind
 from mlops.core.settings import Allow
@@ -13,26 +11,9 @@ from mlops.core.worlds import Place
 from mlops.world.doors import Doors
 
 
-class _Tables:
-    def load(self, path):
-        return pd.read_parquet(path)
-
-    def save(self, frame, path):
-        frame.to_parquet(path)
-
-
-class _World(Doors):
-    tables = _Tables()
-
-    def _observe(self, request):
-        from mlops.world import code, packages
-
-        return {"code": code.observe, "packages": packages.observe}[request.door](request.arguments, self)
-
-
 def world_at(root: Any, **allow: Any) -> Doors:
     """Return the real world of a project in the folder `root`."""
-    return _World(Place(str(root), "demo", "dev", Allow(**allow)))
+    return Doors(Place(str(root), "demo", "dev", Allow(**allow)))
 
 
 def keep(world: Doors, frame: Any) -> str:

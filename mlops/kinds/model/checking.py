@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops.core.diagnostics import Diagnostic, Severity
+from mlops.core.diagnostics import Diagnostic, Severity, did_you_mean
+from mlops.kinds.dataset import Dataset
+from mlops.kinds.dataset.specs import DatasetSpec
 from mlops.kinds.model import estimators
 
 if TYPE_CHECKING:
@@ -27,13 +29,21 @@ _ONLY_WITH = {
 _SCRIPTS = (".py", ".sh", ".r", ".jl")
 
 
-def check(spec: Spec, _find: Callable[[Ref], specs.Spec | None], allow: Allow) -> Iterable[Diagnostic]:
+def check(spec: Spec, find: Callable[[Ref], specs.Spec | None], allow: Allow) -> Iterable[Diagnostic]:
     """Yield every problem of the spec."""
     yield from _recipe(spec)
     yield from _fields(spec)
+    yield from _data(spec, find(spec.dataset))
     yield from _allowed(spec, allow)
     if spec.command is not None:
         yield from _command(spec)
+
+
+def columns_of(dataset: specs.Spec | None) -> frozenset[str] | None:
+    """Return the columns that a dataset's table is sure to have, and no others; None where only the data can tell."""
+    if not isinstance(dataset, DatasetSpec) or dataset.columns is None or dataset.extra_columns == "keep":
+        return None
+    return frozenset(dataset.columns)
 
 
 def _recipe(spec: Spec) -> Iterator[Diagnostic]:
@@ -64,6 +74,26 @@ def _fields(spec: Spec) -> Iterator[Diagnostic]:
     if spec.metrics and spec.holdout is None:
         summary = "`metrics` are measured on held-out rows, and `holdout` is null"
         yield Diagnostic("conflict", summary, path="metrics", hint="name the split to hold out, or leave `metrics` out")
+
+
+def _data(spec: Spec, dataset: specs.Spec | None) -> Iterator[Diagnostic]:
+    """Yield splits and columns that the dataset's spec rules out; where it does not say, the fit step finds out."""
+    if not isinstance(dataset, DatasetSpec):
+        return
+    outputs = Dataset().outputs(dataset)
+    for field, output in (("train", spec.train), ("holdout", spec.holdout)):
+        if output is not None and output not in outputs:
+            hint = f"its outputs: {', '.join(outputs)}; give it a `split`, or set `{field}:`" + (
+                " (null: none)" if field == "holdout" else ""
+            )
+            yield Diagnostic("missing-output", f"{spec.dataset} has no output '{output}'", path=field, hint=hint)
+    columns = columns_of(dataset)
+    named = {"label": spec.label, **{f"features.{index}": name for index, name in enumerate(spec.features or ())}}
+    named |= {f"preprocess.columns.{name}": name for name in spec.preprocess.columns}
+    for path, name in named.items() if columns is not None else ():
+        if name not in (columns or ()):
+            hint = did_you_mean(name, columns or (), "its columns")
+            yield Diagnostic("missing-column", f"{spec.dataset} has no column '{name}'", path=path, hint=hint)
 
 
 def _allowed(spec: Spec, allow: Allow) -> Iterator[Diagnostic]:

@@ -14,6 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from mlops.core.digests import canonical
+from mlops.core.errors import StalePlan
 from mlops.core.ops import Made
 from mlops.core.worlds import Request
 from mlops.kinds.model import lessons
@@ -61,7 +62,7 @@ def _lay_out(recipe: ByCommand, folder: Path, world: World) -> None:
             raise answer
         if answer.value != planned:
             message = f"{path} changed after the plan was made"
-            raise ModelError(message, "run the same command again")
+            raise StalePlan(message, "plan again")
     world.code.lay_out(list(recipe.files), folder)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from mlops.core.errors import StalePlan
 from mlops.core.ops import Made
 from mlops.core.worlds import Request
 from mlops.kinds.model import estimators, frames, packing, preprocessing
@@ -146,7 +147,7 @@ def _fit_function(op: Fit, recipe: ByFunction, world: World, features: pd.DataFr
     train = cast(pd.DataFrame, table.rows(features)).assign(**{op.label: frames.plain_values(truth)})
     try:
         model = function(train, op.label, dict(recipe.params), op.seed)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(recipe.python, error, world.root) from error
     if not callable(getattr(model, "predict", None)):
         message = f"{recipe.python} returned a {type(model).__name__}, which has no predict"
@@ -161,7 +162,7 @@ def _check_code(recipe: ByFunction, world: World) -> None:
         raise answer
     if answer.value != recipe.code:
         message = f"the code that {recipe.python} imports changed after the plan was made"
-        raise ModelError(message, "run the same command again")
+        raise StalePlan(message, "plan again")
 
 
 def _asked(model: Any, table: Shape) -> Shape:
@@ -172,7 +173,7 @@ def _asked(model: Any, table: Shape) -> Shape:
     return Shape(table.inputs, (), "array")
 
 
-def _failed(entry: str, error: Exception, root: Path) -> ModelError:
+def _failed(entry: str, error: BaseException, root: Path) -> ModelError:
     """Return what the project's function raised, with the places in the project's own code, outermost first."""
     source = root / "src"
     places = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).is_relative_to(source)]

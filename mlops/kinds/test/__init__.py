@@ -7,32 +7,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from mlops.core.diagnostics import Diagnostic
+from mlops.core.addresses import Ref
 from mlops.core.digests import canonical
 from mlops.core.ops import Bindable, Late, Made, Op, Template, template
 from mlops.core.resources import Kind
 from mlops.core.worlds import Request
-from mlops.kinds.test import specs
-from mlops.kinds.test.specs import Check, MetricCheck
+from mlops.kinds.test import checking, specs
+from mlops.kinds.test.specs import Check  # noqa: TC001 - pydantic reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mlops.core.addresses import Address, Ref
+    from mlops.core.addresses import Address
+    from mlops.core.diagnostics import Diagnostic
     from mlops.core.settings import Allow
     from mlops.core.specs import Spec as BaseSpec
     from mlops.core.worlds import World
 
-_PACKAGES = ("pandas", "scikit-learn", "skops")
+_FOR_DATA = ("pandas",)
+_PACKAGES = (*_FOR_DATA, "scikit-learn", "skops")
+_NOTHING = Ref("dataset.none/table")  # of a spec that `check` refuses
 
 
 class RunChecks(Op):
-    """Check a model (its folder) on `holdout`, and `data`, both tables; `baseline` is the model that serves, or null."""
+    """Check a model (its folder) on `holdout`, and `data`, both tables; `baseline` is the model that serves, or null.
+
+    Without a model there is `data` only.
+    """
 
     verb: ClassVar[str] = "test.check"
 
-    artifact: Annotated[str, Bindable()]
-    holdout: Annotated[str, Bindable()]
+    artifact: Annotated[str | None, Bindable()]
+    holdout: Annotated[str | None, Bindable()]
     data: Annotated[str, Bindable()]
     baseline: Annotated[str | None, Bindable()]
     runtime: Annotated[Any, Bindable()]
@@ -68,39 +74,32 @@ class Test(Kind):
 
     def steps(self, spec: specs.Spec, _address: Address) -> tuple[Template, ...]:
         """Return `check`."""
-        artifact = spec.model.to("artifact")
-        held_out = spec.model.to("holdout") if spec.holdout is None else _table(spec.holdout)
+        model, held_out = spec.model, _held_out(spec)
+        data = held_out if spec.dataset is None else _table(spec.dataset)
         op = RunChecks(
-            artifact=Late.output(artifact),
-            holdout=Late.output(held_out),
-            data=Late.output(held_out if spec.dataset is None else _table(spec.dataset)),
-            baseline=None if spec.against is None else Late.baseline(spec.against, artifact),
+            artifact=None if model is None else Late.output(model.to("artifact")),
+            holdout=None if held_out is None else Late.output(held_out),
+            data=Late.output(data or _NOTHING),
+            baseline=None if spec.against is None or model is None else Late.baseline(spec.against, model.to("artifact")),
             runtime=Late.input("runtime"),
             checks=spec.checks,
         )
         return (template("check", op, ("verdict",), self.revision),)
 
-    def inputs(self, _spec: specs.Spec) -> Mapping[str, Request]:
-        """Return the packages that load and measure the model."""
-        return {"runtime": Request("packages", {"names": list(_PACKAGES)})}
+    def inputs(self, spec: specs.Spec) -> Mapping[str, Request]:
+        """Return the packages that load and measure the model, and read the data."""
+        return {"runtime": Request("packages", {"names": list(_PACKAGES if spec.model else _FOR_DATA)})}
 
     def check(self, spec: specs.Spec, find: Callable[[Ref], BaseSpec | None], _allow: Allow) -> Iterable[Diagnostic]:
-        """Yield comparisons with nothing, and a model that holds no rows out."""
-        for index, each in enumerate(spec.checks):
-            if isinstance(each, MetricCheck) and each.max_worse is not None and spec.against is None:
-                summary = "`max_worse` compares with what serves, and the test has no `against`"
-                yield Diagnostic(
-                    "missing-field", summary, path=f"checks.{index}.max_worse", hint="for example `against: rollout.NAME`"
-                )
-        model = find(spec.model)
-        if spec.holdout is None and model is not None and getattr(model, "holdout", "") is None:
-            summary = f"{spec.model} holds no rows out, and the test has no `holdout`"
-            yield Diagnostic(
-                "missing-field",
-                summary,
-                path="model",
-                hint="for example `holdout: dataset.NAME/test`, rows that the model has not seen",
-            )
+        """Yield what cannot be checked: a metric without a model, a comparison with nothing, columns that are not there."""
+        return checking.check(spec, find)
+
+
+def _held_out(spec: specs.Spec) -> Ref | None:
+    """Return the rows that metrics are measured on: the given ones, else those that the model was measured on; None without a model."""
+    if spec.model is None:
+        return None
+    return spec.model.to("holdout") if spec.holdout is None else _table(spec.holdout)
 
 
 def _table(ref: Ref) -> Ref:

@@ -74,6 +74,7 @@ class Candidate:
 
 
 def _candidate(op: RunChecks, world: World) -> Candidate:
+    assert op.artifact is not None and op.holdout is not None  # noqa: S101, PT018 - `checking` wants a model where a metric is checked
     frame = world.tables.load(world.artifacts.file(op.holdout))
     world.report.progress(f"checking on {len(frame)} rows")
     model = asking.load(world.artifacts.folder(op.artifact))

@@ -126,9 +126,9 @@ Check = Annotated[
 
 
 class Spec(specs.Spec):
-    """A test of a model. Checks of data read `dataset`'s table; without one, the held-out rows."""
+    """A test of a model, of data, or of both. Checks of data read `dataset`'s table; without one, the model's held-out rows."""
 
-    model: Annotated[Ref, To("model")]
+    model: Annotated[Ref, To("model")] | None = None
     holdout: Annotated[Ref, To("dataset")] | None = None
     dataset: Annotated[Ref, To("dataset")] | None = None
     against: Annotated[Ref, To("rollout")] | None = None

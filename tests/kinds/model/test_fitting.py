@@ -7,15 +7,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from making import keep, make, world_at
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from making import keep, make, world_at
 
 from mlops.kinds.model import Model
 
