@@ -74,7 +74,8 @@ class Log:
     def _flatten(self, _logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
         """Put the event's data beside its address; a name that the line has already keeps its value."""
         data = line.pop("data")
-        return {**data, **line}
+        first = {name: line[name] for name in ("at", "event", "run", "plan", "address", "step")}
+        return {**first, **{name: value for name, value in data.items() if name not in first}}
 
     def _hide(self, _logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
         return {name: self._hidden(value) for name, value in line.items()}

@@ -151,12 +151,14 @@ def _apply(session: Session, project: Project, made: Plan, *, yes: bool) -> int:
         _confirm(session)
     if not made.steps and not session.machine:
         return 0
+    if not session.machine:
+        say("")
     with session.watching(project) as emit:
         result = project.apply(made, emit)
     if session.machine:
         say(machine.result(result, made))
     else:
-        say(results.text(result, made, look(sys.stdout), project.composition.origins.of))
+        say("\n" + results.text(result, made, look(sys.stdout), project.composition.origins.of))
     if result.interrupted:
         return INTERRUPTED
     return FAILED if results.has_failed(result) else 0

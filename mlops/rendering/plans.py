@@ -82,7 +82,7 @@ class _Layout:
 
 
 def _approximately(change: Change) -> str:
-    return f"≈ {words.seconds(change.seconds)}" if change.seconds is not None else ""
+    return f"≈ {words.seconds(change.seconds)}" if change.seconds is not None and not change.blocked else ""
 
 
 def _change(change: Change, layout: _Layout, look: Look) -> Iterator[str]:
@@ -135,7 +135,7 @@ def _certain(plan: Plan, action: Action) -> int:
 
 def estimate(plan: Plan) -> float:
     """Return the seconds of the longest chain of resources; those that were never timed count nothing."""
-    own = {change.address: change.seconds or 0.0 for change in plan.changes}
+    own = {change.address: 0.0 if change.blocked else change.seconds or 0.0 for change in plan.changes}
     before: dict[str, set[str]] = {address: set() for address in own}
     for step in plan.steps:
         before.setdefault(step.address, set()).update(one.rpartition("/")[0] for one in step.after)
@@ -147,8 +147,7 @@ def estimate(plan: Plan) -> float:
 
 
 def _estimate(plan: Plan) -> str:
+    expected = estimate(plan)
     running = {step.address for step in plan.steps if step.do is Do.RUN}
-    if not any(change.seconds for change in plan.changes):
-        return ""
     is_all_known = all(change.seconds is not None for change in plan.changes if change.address in running)
-    return f"; {'about' if is_all_known else 'at least'} {words.seconds(estimate(plan))}"
+    return f"; {'about' if is_all_known else 'at least'} {words.seconds(expected)}" if expected else ""

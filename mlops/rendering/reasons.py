@@ -35,8 +35,18 @@ def summary(change: Change) -> str:
     elif change.action is Action.RECORD:
         firsts = [*_each(change), "nothing runs"]
     else:
-        firsts = [*_each(change), *([f"if {words.listed(change.condition, 'or')} changes"] if change.condition else [])]
+        firsts = [*_each(change), _condition(change)]
     return "; ".join(part for part in [_blocked(change), *firsts] if part)
+
+
+def _condition(change: Change) -> str:
+    """Return `if model.credit's artifact or holdout changes`."""
+    outputs: dict[str, list[str]] = {}
+    for ref in change.condition:
+        address, _, output = ref.partition("/")
+        outputs.setdefault(address, []).append(output)
+    owned = [f"{address}'s {words.listed(names, 'or')}" for address, names in outputs.items()]
+    return f"if {words.listed(owned, 'or')} changes" if owned else ""
 
 
 def _each(change: Change) -> Iterator[str]:
@@ -122,21 +132,42 @@ def details(change: Change) -> list[tuple[str, str, str]]:
 
 def _field(one: FieldChange) -> Iterator[tuple[str, str, str]]:
     origin = str(one.origin) if one.origin is not None else ""
-    if isinstance(one.before, list) and isinstance(one.after, list):
+    if not isinstance(one.before, list) or not isinstance(one.after, list):
+        yield one.path, words.change(one.before, one.after), origin
+    elif len(one.before) == len(one.after):
+        yield from (
+            (path, words.change(before, after), origin) for path, before, after in _leaves(one.path, one.before, one.after)
+        )
+    else:
         gone = [item for item in one.before if item not in one.after]
         come = [item for item in one.after if item not in one.before]
-        if gone or come:
-            yield from _items(one.path, gone, come, origin)
-            return
-    yield one.path, words.change(one.before, one.after), origin
+        yield from _items(one.path, gone, come, origin)
+
+
+def _leaves(path: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (path, before, after) of the leaves that differ, `checks.0.min`."""
+    if before == after:
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in dict.fromkeys([*before, *after]):
+            yield from _leaves(f"{path}.{name}", before.get(name), after.get(name))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _leaves(f"{path}.{index}", old, new)
+    else:
+        yield path, before, after
 
 
 def _items(path: str, gone: list[Any], come: list[Any], origin: str) -> Iterator[tuple[str, str, str]]:
-    """Show a list by its items: those that go and those that come."""
-    lines = [f"- {words.value(item)}" for item in gone] + [f"+ {words.value(item)}" for item in come]
-    yield path, lines[0], origin
-    for line in lines[1:]:
-        yield "", line, ""
+    """Show a list that grew or shrank by its items: those that go and those that come."""
+    lines = [f"- {words.value(_said(item))}" for item in gone] + [f"+ {words.value(_said(item))}" for item in come]
+    for index, line in enumerate(lines or ["the same items, another count"]):
+        yield (path, line, origin) if index == 0 else ("", line, "")
+
+
+def _said(item: Any) -> Any:
+    """Leave out of an item what says nothing: fields that are null or empty."""
+    return {name: part for name, part in item.items() if part not in (None, [], {})} if isinstance(item, dict) else item
 
 
 def _input(detail: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

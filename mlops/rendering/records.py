@@ -42,15 +42,15 @@ def resource(address: str, desired: Resource | None, record: Record | None, orig
     if record is None:
         return "\n".join([*lines, "", look.paint("not made yet", "dim")])
     for name, step in record.steps.items():
-        lines += ["", f"{look.paint(name, 'strong')}{GAP}{step.at}{GAP}{words.seconds(step.seconds)}"]
+        lines += ["", f"{look.paint(name, 'strong')}{GAP}{words.moment(step.at)}{GAP}{words.seconds(step.seconds)}"]
         lines += table([*([output, digest] for output, digest in step.outputs.items())], "  ")
         lines += _facts(step.facts, look)
     return "\n".join(lines)
 
 
 def _facts(facts: Mapping[str, Any], look: Look) -> list[str]:
-    plain = [[name, words.fact(fact)] for name, fact in facts.items() if name != "checks"]
     found = facts.get("checks")
+    plain = [[name, words.fact(fact)] for name, fact in leaves({**facts, "checks": {}}) if name != "checks"]
     return table(plain, "  ") + (results.checks(found, look) if found else [])
 
 
@@ -64,7 +64,7 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
 def history(entries: Iterable[Entry], look: Look) -> str:
     """Return one line for each journal entry that ended something: when, what, how, in which run."""
     rows = [
-        [entry.at[:19], results.title(entry.step), _ending(entry), look.paint(entry.run, "dim")]
+        [words.moment(entry.at), results.title(entry.step), _ending(entry), look.paint(entry.run, "dim")]
         for entry in entries
         if entry.event == "end"
     ]

@@ -40,11 +40,12 @@ def text(result: Result, plan: Plan, look: Look, where: Callable[[str], Origin |
 
 def closing(result: Result, plan: Plan) -> str:
     """Return the last line: how many steps ended how, and the time it took beside the estimate."""
-    counts = [f"{count:,} {word}" for status, word in _COUNTED.items() if (count := result.count(status))]
+    counts = [(count, word) for status, word in _COUNTED.items() if (count := result.count(status))]
+    told = [f"{f'{count:,}' if index else words.plural(count, 'step')} {word}" for index, (count, word) in enumerate(counts)]
     expected = plans.estimate(plan)
     about = f" (estimated {words.seconds(expected)})" if expected else ""
     head = "Interrupted" if result.interrupted else "Failed" if has_failed(result) else "Applied"
-    return f"{head}: {', '.join(counts) or 'nothing was begun'} in {words.seconds(result.seconds)}{about}"
+    return f"{head}: {', '.join(told) or 'nothing was begun'} in {words.seconds(result.seconds)}{about}"
 
 
 def title(step: str) -> str:

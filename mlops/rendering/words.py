@@ -16,6 +16,7 @@ _plain = re.compile(r"[A-Za-z_./][\w./@:+*-]*(?: [\w./@:+*-]+)*")
 _words_of_yaml = {"null", "true", "false", "yes", "no", "on", "off"}
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _KILO = 1000.0
+_FACTS = 5  # that one line tells
 
 
 def value(item: Any) -> str:
@@ -98,5 +99,16 @@ def fact(item: Any) -> str:
 
 
 def facts(found: Mapping[str, Any]) -> str:
-    """Return plain facts in one line, `rows 4,454, roc_auc 0.8123`; lists and mappings are left out."""
-    return ", ".join(f"{name} {fact(item)}" for name, item in found.items() if isinstance(item, str | int | float))
+    """Return what a line has room for, `rows 4,454, roc_auc 0.8123`: the first numbers, and where something answers."""
+    flat = {**found, **{name: item for inner in found.values() if isinstance(inner, dict) for name, item in inner.items()}}
+    told = [f"{name} {fact(item)}" for name, item in flat.items() if isinstance(item, int | float) or _is_url(item)]
+    return ", ".join(told[:_FACTS])
+
+
+def _is_url(item: Any) -> bool:
+    return isinstance(item, str) and item.startswith(("http://", "https://"))
+
+
+def moment(at: str) -> str:
+    """Return an ISO 8601 moment in UTC for people, to the second."""
+    return f"{at[:19].replace('T', ' ')} UTC"

@@ -168,7 +168,7 @@ def test_wrong_usage_leaves_with_1_and_says_what_to_do(fake, run, arguments, say
 def test_apply_prints_plan_progress_and_result(fake, run):
     code, out, err = run("apply", "--yes")
     assert (code, err) == (0, "")
-    assert out.splitlines()[-2:] == ["model.credit fit … done in 3.2 s", "Applied: 1 done in 3.3 s"]
+    assert out.splitlines()[-4:] == ["", "model.credit fit … done in 3.2 s", "", "Applied: 1 step done in 3.3 s"]
 
 
 def test_apply_of_nothing_says_so_and_asks_nobody(fake, run):
@@ -278,7 +278,7 @@ def test_a_missing_plan_is_an_error(fake, run):
 
 @pytest.mark.parametrize(
     ("answer", "code", "last"),
-    [("y\n", 0, "Applied: 1 done in 3.3 s"), ("n\n", 1, "nothing was changed"), ("", 130, "interrupted")],
+    [("y\n", 0, "Applied: 1 step done in 3.3 s"), ("n\n", 1, "nothing was changed"), ("", 130, "interrupted")],
 )
 def test_apply_asks_on_a_terminal(fake, capsys, monkeypatch, answer, code, last):
     with _terminal(monkeypatch, answer):

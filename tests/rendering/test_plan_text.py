@@ -58,8 +58,8 @@ DEEPER = plan(
     change(
         "test.credit",
         Action.UPDATE,
-        Reason("upstream", {"refs": ["model.credit/artifact"]}),
-        condition=("model.credit/artifact",),
+        Reason("upstream", {"refs": ["model.credit/artifact", "model.credit/holdout"]}),
+        condition=("dataset.credit/test", "model.credit/artifact", "model.credit/holdout"),
         seconds=0.41,
     ),
     change(
@@ -155,6 +155,7 @@ MIXED = plan(
                 [{"metric": "roc_auc", "min": 0.8}, {"metric": "recall", "min": 0.5}],
                 origin=Origin("conf/test/credit.yaml", 3, 1),
             ),
+            FieldChange("slices", [], [{"column": "housing", "edges": None, "values": []}]),
         ),
     ),
     change(
