@@ -18,8 +18,6 @@ _STYLES = {
     Status.REUSED: "reuse",
     Status.SKIPPED: "dim",
     Status.FAILED: "bad",
-    Status.BLOCKED: "bad",
-    Status.DROPPED: "change",
 }
 
 
@@ -27,6 +25,8 @@ def line(event: Event, look: Look) -> str | None:
     """Return the line that tells of the event, or None where a reader needs none."""
     data = event.data
     match event.name:
+        case "step-ended" if data["status"] in (Status.BLOCKED, Status.DROPPED):
+            return None  # nothing happened; the result says why
         case "step-ended":
             return f"{title(event.step)} … {ending(event, look)}"
         case "step-progress":

@@ -18,10 +18,10 @@ _MOST = 6  # rows of one reason's table that people still read
 
 _SHORT = {
     "new": "new",
-    "removed": "no longer configured",
+    "removed": "no longer desired",
     "kind": "this version of mlops makes it differently",
     "unfinished": "the last apply did not finish it",
-    "asked": "asked for",
+    "asked": "asked for by --replace",
     "drift": "to be restored",
 }
 

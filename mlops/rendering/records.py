@@ -28,7 +28,7 @@ def overview(addresses: Iterable[Address], records: Mapping[Address, Record], lo
             rows.append([address, look.paint("not made yet", "dim"), ""])
         else:
             status = "recorded" if record.complete else "unfinished"
-            rows.append([address, status if address in desired else "no longer configured", words.facts(record.facts)])
+            rows.append([address, status if address in desired else "no longer desired", words.facts(record.facts)])
     return "\n".join(table(rows)) if rows else "no resources"
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mlops.core.diagnostics import Origin
     from mlops.core.executions import Outcome, Result
-    from mlops.core.plans import Plan
+    from mlops.core.plans import Change, Plan
     from mlops.rendering.looks import Look
 
 _COUNTED = {
@@ -33,7 +33,12 @@ def has_failed(result: Result) -> bool:
 
 def text(result: Result, plan: Plan, look: Look, where: Callable[[str], Origin | None]) -> str:
     """Return how an apply went; `where` tells where a resource was written."""
-    sections = [*_failures(result, look, where), *_verdicts(result, look), *_held(result, look)]
+    changes = {change.address: change for change in plan.changes}
+
+    def place(address: str, message: str) -> Origin | None:
+        return _field_in(message, changes.get(address)) or where(address)  # type: ignore[call-overload]
+
+    sections = [*_failures(result, look, place), *_verdicts(result, look), *_held(result, look)]
     style = "bad" if has_failed(result) or result.interrupted else "good"
     return "\n".join([*sections, look.paint(closing(result, plan), style)])
 
@@ -53,14 +58,22 @@ def title(step: str) -> str:
     return " ".join(step.rsplit("/", 1))
 
 
-def _failures(result: Result, look: Look, where: Callable[[str], Origin | None]) -> Iterator[str]:
+def _field_in(message: str, change: Change | None) -> Origin | None:
+    """Return where the field was written whose value or name the message quotes, among those that changed."""
+    for one in change.fields if change is not None else ():
+        if one.origin is not None and any(f"'{word}'" in message for word in (one.after, one.path.rpartition(".")[2])):
+            return one.origin
+    return None
+
+
+def _failures(result: Result, look: Look, place: Callable[[str, str], Origin | None]) -> Iterator[str]:
     for outcome in result.outcomes:
         failure = outcome.failure
         if outcome.status is not Status.FAILED or failure is None:
             continue
-        origin = where(outcome.step.rpartition("/")[0])
-        place = f"  {look.paint(str(origin), 'dim')}" if origin is not None else ""
-        yield f"{look.paint(f'failed[{failure.code}]', 'bad')} {title(outcome.step)}{place}"
+        origin = place(outcome.step.rpartition("/")[0], failure.message)
+        written = f"  {look.paint(str(origin), 'dim')}" if origin is not None else ""
+        yield f"{look.paint(f'failed[{failure.code}]', 'bad')} {title(outcome.step)}{written}"
         yield from (f"  {line}" for line in clean(failure.message).splitlines())
         if failure.hint:
             yield f"  {look.paint('hint:', 'reuse')} {clean(failure.hint)}"

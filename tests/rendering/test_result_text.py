@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -92,6 +93,14 @@ def test_an_apply_has_failed_when_a_step_failed_was_blocked_or_a_verdict_was_not
     assert results.has_failed(CASES[name]) is failed
 
 
+def test_a_failure_names_the_changed_field_that_its_message_quotes():
+    field = FieldChange("label", None, "targt", origin=Origin("conf/model/credit.yaml", 3, 8))
+    plan = replace(PLAN, changes=(Change(Address("model.credit"), Action.CREATE, fields=(field,)),))
+    failed = Outcome("model.credit/fit", Status.FAILED, failure=Failure("model", "the label 'targt' is no column"))
+    text = results.text(Result((failed,), 1.0), plan, Look(), where)
+    assert text.startswith("failed[model] model.credit fit  conf/model/credit.yaml:3:8\n")
+
+
 def test_a_failing_verdict_alone_fails_the_apply():
     assert results.has_failed(Result((Outcome("test.a/judge", Status.DONE, facts={"passed": False, "checks": []}),), 1.0))
 
@@ -119,6 +128,22 @@ EVENTS = [
     (
         Event("step-ended", "model.a", "model.a/fit", {"status": "failed", "seconds": 75.0, "facts": {}}),
         "model.a fit … failed in 1 min 15 s",
+    ),
+    (Event("step-ended", "model.a", "model.a/fit", {"status": "dropped", "seconds": 0.0, "facts": {}}), None),
+    (
+        Event(
+            "step-ended",
+            "rollout.a",
+            "rollout.a/deploy",
+            {"status": "done", "seconds": 2, "facts": {"url": "http://h:1", "host": "h"}},
+        ),
+        "rollout.a deploy … done in 2.0 s (url http://h:1)",
+    ),
+    (
+        Event(
+            "step-ended", "model.a", "model.a/evaluate", {"status": "done", "seconds": 2, "facts": {"metrics": {"roc_auc": 0.9}}}
+        ),
+        "model.a evaluate … done in 2.0 s (roc_auc 0.9)",
     ),
     (Event("warning", "rollout.a", data={"message": "no baseline"}), "warning: rollout.a: no baseline"),
     (Event("run-ended", data={"done": 1}), None),
