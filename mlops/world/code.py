@@ -65,10 +65,9 @@ class ProjectCode:
         """
         modules = sources(self._root).closure(entry)
         name, _, function = entry.partition(":")
-        _refuse_hiding(name, self._root)
+        _refuse_hiding(name)
         _forget_stale(modules)
-        source = str(self._root / "src")
-        sys.path[:] = [source, *(path for path in sys.path if path != source)]  # stays: functions import when they run, too
+        sys.path[:] = [str(self._root / "src"), *_foreign_path()]  # stays: functions import when they run, too
         importlib.invalidate_caches()
         writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a cache is stale after an edit within a second
         try:
@@ -118,17 +117,17 @@ class ProjectCode:
         if not self._allow.commands:
             message = "the project does not allow commands"
             raise Refused(message, "in conf/config.yaml itself: `allow: {commands: true}`")
-        child = _start(argv, folder, environment)
         last: deque[str] = deque(maxlen=_LINES)
-        listener = Thread(target=self._listen, args=(child.stderr, last), daemon=True)
-        listener.start()
-        try:
-            self._listen(child.stdout, None)
-            code = child.wait()
-        except BaseException:
-            _kill(child)
-            raise
-        listener.join()
+        with _start(argv, folder, environment) as child:
+            listener = Thread(target=self._listen, args=(child.stderr, last), daemon=True)
+            listener.start()
+            try:
+                self._listen(child.stdout, None)
+                code = child.wait()
+            except BaseException:
+                _kill(child)
+                raise
+            listener.join()
         if code != 0:
             how = f"ended with exit code {code}" if code > 0 else f"was killed by {signal.Signals(-code).name}"
             message = "\n".join([f"the command {argv[0]} {how}", *(f"  {line}" for line in last)])
@@ -181,10 +180,16 @@ def _kill(child: subprocess.Popen[str]) -> None:
     child.wait()
 
 
-def _refuse_hiding(name: str, root: Path) -> None:
+def _foreign_path() -> list[str]:
+    """Return where Python looks for modules, without any project's `src/`."""
+    own = {str(each.folder) for each in _sources.values()}
+    return [path for path in sys.path if path not in own]
+
+
+def _refuse_hiding(name: str) -> None:
     """Refuse a module of the project that takes the place of an installed one, which this process may be using."""
     top = name.partition(".")[0]
-    hidden = PathFinder.find_spec(top, [path for path in sys.path if path != str(root / "src")])
+    hidden = PathFinder.find_spec(top, _foreign_path())
     if hidden is not None and hidden.origin is not None:
         message = f"src/ has a module '{top}', which hides the installed one, {hidden.origin}"
         raise Refused(message, "rename the project's module")

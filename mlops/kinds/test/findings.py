@@ -1,4 +1,10 @@
-"""Findings: one condition each, with what was expected and what was found; `judging` says what the fields hold."""
+"""Findings: one condition each, on all rows or on one slice.
+
+check, slice      what was looked at; slice is empty for all rows
+expected, got     the condition in words; the number, or words where there is none
+severity, passed  a finding of severity error that is not passed fails the test
+note              why it was skipped (it counts as passed), or what else to know
+"""
 
 from __future__ import annotations
 
