@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlops.rendering import results, words
-from mlops.rendering.looks import GAP, clean, pad, table
+from mlops.rendering.looks import GAP, clean, pad, shorten, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -64,11 +64,11 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
 def history(entries: Iterable[Entry], look: Look) -> str:
     """Return one line for each journal entry that ended something: when, what, how, in which run."""
     rows = [
-        [words.moment(entry.at), results.title(entry.step), _ending(entry), look.paint(entry.run, "dim")]
+        [words.moment(entry.at), entry.run, results.title(entry.step), _ending(entry)]
         for entry in entries
         if entry.event == "end"
     ]
-    return "\n".join(table(rows)) if rows else "nothing has happened yet"
+    return "\n".join(shorten(line, look.width) for line in table(rows)) if rows else "nothing has happened yet"
 
 
 def _ending(entry: Entry) -> str:

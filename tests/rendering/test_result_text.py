@@ -11,7 +11,7 @@ from mlops.core.addresses import Address
 from mlops.core.diagnostics import Origin
 from mlops.core.events import Event
 from mlops.core.executions import Failure, Outcome, Result, Status
-from mlops.core.plans import FORMAT, Action, Change, Do, Plan, Step
+from mlops.core.plans import FORMAT, Action, Change, Do, FieldChange, Plan, Step
 from mlops.rendering import machine, progress, results
 from mlops.rendering.looks import Look
 
