@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ANSWER = 5.0  # seconds for a supervisor, which does nothing that takes long
-_HEALTH = 0.5  # seconds for all replicas together
 _POLL = 0.02
 _QUESTION = b"GET /v2/health/ready HTTP/1.1\r\nHost: replica\r\nConnection: close\r\n\r\n"
 _NOBODY = (FileNotFoundError, ConnectionError)  # never there, killed, or killed just now
@@ -111,12 +110,12 @@ class Control:
 
     def _understood(self, line: bytes) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(line)
-        if "error" in answer or answer.get("protocol", supervisor.PROTOCOL) != supervisor.PROTOCOL:
-            reason = answer.get("error", "it was started by another version of mlops")
-            message = f"the supervisor {self.folder.name} refused: {reason}"
-            raise Refused(
-                message, "end it (SIGTERM drains its replicas; `ps` shows it as mlops.world.supervisor) and apply again"
-            )
+        if answer.get("protocol", supervisor.PROTOCOL) != supervisor.PROTOCOL:
+            message = f"the supervisor {self.folder.name} (process {answer.get('pid')}) was started by another version of mlops"
+            raise Refused(message, f"`kill {answer.get('pid')}` drains and ends its replicas; then apply again")
+        if "error" in answer:
+            message = f"the supervisor {self.folder.name} could not do it: {answer['error']}"
+            raise Refused(message, "mend that and apply again; replicas that serve go on")
         return answer
 
 
@@ -128,17 +127,17 @@ def ending(row: Row) -> str:
     return f"{how} at {datetime.fromtimestamp(row['ended'], UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def ready(paths: Sequence[str]) -> list[bool]:
-    """Ask all private sockets at once whether their replica is ready; who does not answer in time is not."""
-    until = time.monotonic() + _HEALTH
+def ready(rows: Sequence[Row], within: float) -> list[bool]:
+    """Ask all replicas at once, by their private sockets, whether they are ready; who does not answer `within` seconds is not."""
+    until = time.monotonic() + within
     with contextlib.ExitStack() as open_sockets:
-        asked = [_asked(path, open_sockets) for path in paths]
+        asked = [_asked(row["private"], within, open_sockets) for row in rows]
         return [connection is not None and _is_well(connection, until) for connection in asked]
 
 
-def _asked(path: str, open_sockets: contextlib.ExitStack) -> socket.socket | None:
+def _asked(path: str, within: float, open_sockets: contextlib.ExitStack) -> socket.socket | None:
     connection = open_sockets.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-    connection.settimeout(_HEALTH)
+    connection.settimeout(within)
     try:
         connection.connect(path)
         connection.sendall(_QUESTION)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _CLOSING = 0.5  # seconds in which a replica asks its clients to leave, before what is in flight is counted
 _MARGIN = 2.0  # seconds for a replica to end once nothing is in flight
+_PATIENCE = 5.0  # seconds for a replica that may be busy to say whether it is ready, before it is taken for hung
 _POLL = 0.02
 _LAST_LINES = 5
 
@@ -108,6 +109,7 @@ class Deployment:
             self._take_back(new)
             raise
         self._end([row["id"] for row in found if row["id"] not in kept])
+        self._await_ready([*kept, *new])  # none may have been lost meanwhile
 
     def _bring_up(self, new: list[int], count: int, at_once: int) -> None:
         """Add `count` replicas to `new`, some at a time, so that each has the time of the spec for itself."""
@@ -122,7 +124,7 @@ class Deployment:
 
     def _right(self, rows: list[Row]) -> list[int]:
         """Return the replicas that serve what is wanted; one that is not ready is hung, or not worth waiting for."""
-        is_ready = controls.ready([row["private"] for row in rows])
+        is_ready = controls.ready(rows, _PATIENCE)
         candidates = [row for row, is_well in zip(rows, is_ready, strict=True) if is_well and not row["is_stopping"]]
         return [row["id"] for row in candidates if row["labels"] == self._labels()]
 
@@ -131,35 +133,34 @@ class Deployment:
         grace = ["--grace", str(self._fleet.drain)]
         return self._control.start([*self._program, "--drain", str(_CLOSING), *grace], self._labels(), log)
 
-    def _await_ready(self, new: list[int]) -> None:
+    def _await_ready(self, ids: list[int]) -> None:
         until = time.monotonic() + self._fleet.ready_timeout
         while True:
-            rows = [row for row in self._control.rows() if row["id"] in new]
-            self._check(rows, len(new))
-            is_ready = controls.ready([row["private"] for row in rows])
+            rows = [row for row in self._control.rows() if row["id"] in ids]
+            self._check(rows, len(ids))
+            left = until - time.monotonic()
+            is_ready = controls.ready(rows, max(_POLL, min(left, _PATIENCE)))
             if all(is_ready):
                 return
-            if time.monotonic() > until:
+            if left <= 0:
                 raise self._late(rows[is_ready.index(False)])
             time.sleep(_POLL)
 
     def _check(self, rows: list[Row], count: int) -> None:
-        """Raise where a new replica ended before it was ready."""
+        """Raise where one of `count` replicas ended."""
         for row in rows:
             if row["code"] is not None:
                 lines = _last_lines(row["log"], 1) or ["it wrote nothing"]
-                message = f"a new replica of {self._fleet.model} {self._fleet.version} died ({controls.ending(row)}): {lines[-1]}"
+                message = f"a replica of {self._fleet.model} {self._fleet.version} died ({controls.ending(row)}): {lines[-1]}"
                 raise Refused(message, f"its log is {row['log']}")
         if len(rows) < count:
-            message = f"new replicas of {self._fleet.name} were stopped by another hand"
+            message = f"replicas of {self._fleet.name} were stopped by another hand"
             raise Unavailable(message, "apply again")
 
     def _late(self, row: Row) -> Refused:
         seconds = f"{self._fleet.ready_timeout:g} s"
         lines = "".join(f"\n  {line}" for line in _last_lines(row["log"], _LAST_LINES)) or " nothing"
-        message = (
-            f"a new replica of {self._fleet.model} {self._fleet.version} was not ready within {seconds}; it wrote last:{lines}"
-        )
+        message = f"a replica of {self._fleet.model} {self._fleet.version} was not ready within {seconds}; it wrote last:{lines}"
         return Refused(message, f"its log is {row['log']}; raise `ready_timeout` if it only needs longer")
 
     def _take_back(self, new: list[int]) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlops.world.controls import Control, Row
 
 PROGRAM = (sys.executable, "-P", "-m", "mlops.serving")
+_HEALTH = 1.0  # seconds for a replica to say that it is ready, which takes less than one thousandth of that
 _RUNTIME = Path("/tmp")  # noqa: S108 - the folder below it is checked to be ours alone
 
 
@@ -50,7 +51,7 @@ class Supervisors:
         return {"host": hosts.name(), "machine": hosts.machine(), "supervisor": f"{name}-{unique}"}
 
     def look(self, handle: Mapping[str, str]) -> ObservedFleet:
-        """Return what is found of a fleet: one question to its supervisor, one to each replica, all within half a second.
+        """Return what is found of a fleet: one question to its supervisor, one to each replica, all within a second.
 
         Raises:
             Refused: another machine holds it.
@@ -61,7 +62,7 @@ class Supervisors:
         if found is None:
             return ObservedFleet(None, ())
         address, rows = found
-        return ObservedFleet(address, tuple(map(_observed, rows, controls.ready([row["private"] for row in rows]))))
+        return ObservedFleet(address, tuple(map(_observed, rows, controls.ready(rows, _HEALTH))))
 
     def deploy(self, fleet: Fleet, folder: Path, say: Callable[[str, float | None], None]) -> None:
         """Make it so, from whatever is found; no request is refused meanwhile.
@@ -76,6 +77,8 @@ class Supervisors:
             raise Refused(message, "apply the plan where it was made, or plan again here")
         run, logs = self._folders(handle)
         model = _copied(folder, run / fleet.version)
+        with explaining(logs):
+            logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         control = self._supervised(fleet, _control(handle), logs)
         program = [*self._program, "--model", str(model), "--name", fleet.model, "--version", fleet.version]
         deploying.Deployment(control, fleet, program, logs, say).run()
@@ -103,9 +106,8 @@ class Supervisors:
             return control
         if found is not None:  # an interrupted deploy on another address
             control.shutdown(deploying.within(fleet.drain))
-        for folder in (logs, control.folder):
-            with explaining(folder):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with explaining(control.folder):
+            control.folder.mkdir(mode=0o700, exist_ok=True)
         deploying.launch(control.folder, fleet, f"{fleet.name} {self._owner}", logs / "supervisor.log")
         return control
 

@@ -36,18 +36,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 PROTOCOL = 1
 LOCK = "lock"
 CONTROL = "control"
 BACKLOG = 4096  # connections that wait while no replica accepts; the kernel lowers it to its own limit
-REBIND = 2.0  # seconds for the replicas of a supervisor that was killed to leave the port
+PATIENCE = 2.0  # seconds for a supervisor that was killed, and for its replicas, to leave the lock and the port
 CLIENT = 1.0  # seconds that a caller may take to send its line
 WITHIN = 30.0  # seconds for replicas to end when the supervisor itself is told to by SIGTERM
 _LONGEST = 1 << 20  # bytes of a request
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -211,32 +212,38 @@ def _line_from(caller: socket.socket) -> bytes:
 def _lock(folder: Path) -> IO[bytes]:
     """Return the locked file that shows that the supervisor lives; raise BlockingIOError where another one does."""
     file = (folder / LOCK).open("ab")
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    _persist(errno.EAGAIN, PATIENCE, lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB))
     if not os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
         raise BlockingIOError(errno.EAGAIN, "the folder was removed meanwhile")
     return file
 
 
-def _listen(address: str, patience: float) -> socket.socket:
-    """Return the listening socket; a port in use is tried again for `patience` seconds."""
+def _persist(passing: int, seconds: float, act: Callable[[], Result]) -> Result:
+    """Do it; where it fails with the error number `passing`, try again for `seconds`."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return act()
+        except OSError as error:
+            if error.errno != passing or time.monotonic() >= until:
+                raise
+        time.sleep(0.02)
+
+
+def _listen(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     family, kind, protocol, _, place = socket.getaddrinfo(
         host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    until = time.monotonic() + patience
-    while True:
-        listening = socket.socket(family, kind, protocol)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(place)
-            listening.listen(BACKLOG)
-        except OSError as error:
-            listening.close()
-            if error.errno != errno.EADDRINUSE or time.monotonic() >= until:
-                raise
-            time.sleep(0.02)
-        else:
-            return listening
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(place)
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
 
 
 def _open_control(folder: Path) -> socket.socket:
@@ -270,7 +277,7 @@ def main(arguments: list[str]) -> int:
         lock = _lock(folder)
         doing = "listen"
         was_killed = (folder / CONTROL).exists()
-        listening = _listen(address, REBIND if was_killed else 0.0)
+        listening = _persist(errno.EADDRINUSE, PATIENCE if was_killed else 0.0, lambda: _listen(address))
         doing = "control"
         control = _open_control(folder)
     except OSError as error:

@@ -27,7 +27,7 @@ class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 5
 
-    def do_GET(self):  # noqa: D102, N802 - the base class names it so
+    def do_GET(self):  # noqa: D102 - the base class names it so
         is_well = state["ready"] and not state["draining"]
         body = b"{}"
         self.send_response(200 if is_well or "health" not in self.path else 503)
@@ -50,7 +50,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, listening):  # noqa: D107
+    def __init__(self, listening):
         HTTPServer.__init__(self, ("", 0), Answers, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
@@ -66,7 +66,7 @@ def stop(*_):
     os._exit(0)
 
 
-print("starting", file=sys.stderr)
+sys.stderr.write("starting\n")
 servers = []
 signal.signal(signal.SIGTERM, stop)
 private = socket.socket(socket.AF_UNIX)

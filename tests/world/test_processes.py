@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import asdict
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -25,11 +26,13 @@ from mlops.world.processes import Supervisors
 
 HERE = Path(__file__).parent
 PROGRAM = (sys.executable, "-P", str(HERE / "replica_program.py"))
+INTERRUPTED = (sys.executable, str(HERE / "interrupted_deploy.py"))
+SUPERVISOR = b"mlops.world.supervisor"
 NAME = "rollout.credit"
 OLD, NEW = "a" * 12, "b" * 12
 
 
-class Fleets:
+class _Fleets:
     """One fleet of a project in a temporary folder, and what a test does to it."""
 
     def __init__(self, root):
@@ -61,7 +64,7 @@ class Fleets:
         return [replica.pid for replica in self.replicas()]
 
     def supervisor(self):
-        return next(pid for pid in ours(self.root) if b"mlops.world.supervisor" in arguments(pid))
+        return ours_with(self.root, SUPERVISOR)[0]
 
     def is_serving(self, version, count):
         """Tell whether there are exactly so many processes, ready, of this version, and they answer."""
@@ -70,8 +73,9 @@ class Fleets:
 
 
 @pytest.fixture
-def fleets(tmp_path):
-    fleets = Fleets(tmp_path)
+def fleets(tmp_path, monkeypatch):
+    monkeypatch.setattr(deploying, "_CLOSING", 0.05)  # where no clients have to be sent away
+    fleets = _Fleets(tmp_path)
     yield fleets
     for pid in ours(tmp_path):
         os.kill(pid, signal.SIGKILL)
@@ -80,7 +84,7 @@ def fleets(tmp_path):
 
 
 def runtime(fleets):
-    return Path(f"/tmp/mlops-{os.getuid()}", fleets.handle["supervisor"])
+    return Path(processes._RUNTIME, f"mlops-{os.getuid()}", fleets.handle["supervisor"])
 
 
 def free_port():
@@ -102,6 +106,16 @@ def ours(root):
     return [pid for pid in pids if pid != os.getpid() and str(root).encode() in arguments(pid)]
 
 
+def ours_with(root, word):
+    return [pid for pid in ours(root) if word in arguments(pid)]
+
+
+def given(fleets, version, count):
+    """Return the fleet as interrupted_deploy.py takes it; its replicas start slowly, so that there is time to die."""
+    fleet = asdict(fleets.wanted(version, count))
+    return json.dumps({"root": str(fleets.root), "program": PROGRAM, "fleet": fleet, "folder": str(fleets.model("slow"))})
+
+
 def eventually(is_true, seconds=5.0):
     until = time.monotonic() + seconds
     while not is_true():
@@ -121,7 +135,7 @@ def ask_on(connection):
     return answer.status, answer.headers["x-mlops-version"]
 
 
-class Load:
+class _Load:
     """Four clients that keep their connections and ask as fast as they are answered; a lost answer is a failure."""
 
     def __init__(self, port):
@@ -205,7 +219,9 @@ def test_a_killed_replica_is_seen_not_respawned_and_restored_by_a_deploy(fleets)
 
 
 def test_a_replica_that_hangs_is_not_ready_and_replaced(fleets, monkeypatch):
-    monkeypatch.setattr(controls, "_HEALTH", 0.1)
+    monkeypatch.setattr(processes, "_HEALTH", 0.1)
+    monkeypatch.setattr(deploying, "_PATIENCE", 0.3)
+    monkeypatch.setattr(deploying, "_MARGIN", 0.2)
     fleets.deploy(OLD, 1, drain=0.0)
     hung = fleets.pids()[0]
     os.kill(hung, signal.SIGSTOP)
@@ -237,9 +253,10 @@ def test_a_supervisor_that_is_told_to_end_drains_its_replicas(fleets):
     eventually(lambda: not ours(fleets.root))
 
 
-def test_a_new_version_replaces_the_old_under_load_without_a_failed_request(fleets):
+def test_a_new_version_replaces_the_old_under_load_without_a_failed_request(fleets, monkeypatch):
+    monkeypatch.setattr(deploying, "_CLOSING", 0.5)
     fleets.deploy(OLD, 2)
-    with Load(fleets.port) as load:
+    with _Load(fleets.port) as load:
         eventually(lambda: len(load.versions) > 100)
         fleets.deploy(NEW, 2)
         count = len(load.versions)
@@ -253,9 +270,9 @@ def test_a_new_version_replaces_the_old_under_load_without_a_failed_request(flee
 def test_a_new_version_that_is_never_ready_leaves_the_old_one_answering(fleets):
     fleets.deploy(OLD, 2)
     before = fleets.pids()
-    with Load(fleets.port) as load, pytest.raises(Refused) as caught:
+    with _Load(fleets.port) as load, pytest.raises(Refused) as caught:
         fleets.deploy(NEW, 2, "never", ready_timeout=0.5)
-    assert caught.value.message == f"a new replica of credit {NEW} was not ready within 0.5 s; it wrote last:\n  starting"
+    assert caught.value.message == f"a replica of credit {NEW} was not ready within 0.5 s; it wrote last:\n  starting"
     assert "ready_timeout" in caught.value.hint
     assert load.failures == []
     assert set(load.versions) == {OLD}
@@ -269,6 +286,15 @@ def test_a_replica_that_ends_at_once_is_told_with_its_last_line(fleets):
     log = Path(caught.value.hint.removeprefix("its log is "))
     assert "the model is broken" in log.read_text()
     eventually(lambda: not ours(fleets.root))  # a supervisor without replicas would hold the port for nobody
+
+
+def test_a_deploy_finds_its_fleet_when_dot_mlops_was_removed(fleets):
+    fleets.deploy(OLD, 1)
+    before = fleets.pids()
+    shutil.rmtree(fleets.root / ".mlops")
+    fleets.deploy(OLD, 2)
+    assert fleets.is_serving(OLD, 2)
+    assert fleets.pids()[:1] == before
 
 
 def test_the_models_folder_may_go_once_it_is_deployed(fleets):
@@ -349,6 +375,22 @@ def test_a_deploy_that_was_killed_anywhere_is_completed_by_the_next(fleets, has_
         assert ask(fleets.port)[0] == 200
     fleets.deploy(NEW, 2)
     assert fleets.is_serving(NEW, 2)
+
+
+@pytest.mark.soak
+def test_deploys_that_are_killed_at_any_moment_converge_again_and_again(fleets):
+    random = Random(7)  # noqa: S311 - a repeatable choice of moments
+    for _ in range(40):
+        version, count = random.choice([OLD, NEW]), random.randint(1, 3)
+        killed = subprocess.Popen([*INTERRUPTED, "never", given(fleets, version, count)])
+        time.sleep(random.uniform(0.05, 1.5))
+        victim = fleets.supervisor() if random.random() < 0.2 and ours_with(fleets.root, SUPERVISOR) else killed.pid
+        os.kill(victim, signal.SIGKILL)
+        killed.kill()
+        killed.wait()
+        version, count = random.choice([OLD, NEW]), random.randint(1, 3)
+        fleets.deploy(version, count)
+        assert fleets.is_serving(version, count)
 
 
 def test_a_deploy_on_another_port_than_the_interrupted_one_leaves_one_fleet(fleets):

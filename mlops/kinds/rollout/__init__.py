@@ -36,7 +36,9 @@ class RolloutSpec(specs.Spec):
     port: Annotated[int | None, REPLACES] = Field(default=None, ge=1, le=65535, description="in place of the target's port")
     replicas: int = Field(default=1, ge=1, le=64)
     ready_timeout: float = Field(default=60.0, gt=0, le=3600, description="seconds until a new replica must be ready")
-    drain: float = Field(default=10.0, ge=0, le=3600, description="seconds that requests in flight may take when a replica ends")
+    drain: float = Field(
+        default=process.DRAIN, ge=0, le=3600, description="seconds that requests in flight may take when a replica ends"
+    )
 
 
 class Rollout(Kind):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlops.core.worlds import World
     from mlops.kinds.rollout import RolloutSpec
 
+DRAIN = 10.0  # seconds, where the spec does not say
 _VERSION = 12  # hex digits of the model's digest that are the version on the wire
 _HANDLE = ("host", "machine", "supervisor")
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a client on this machine finds who listens everywhere
@@ -126,7 +127,7 @@ def observe(record: Record, world: World) -> Observation:
 
 def undo(record: Record) -> Stop:
     """Return the op that ends the replicas of the record."""
-    drain = record.body.get("drain", 10.0)
+    drain = record.body.get("drain", DRAIN)
     return Stop(rollout=record.address, handle=_handle(record.facts), drain=drain)
 
 
