@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.digests import digest
@@ -19,6 +18,7 @@ from mlops.world.failures import explaining
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -92,9 +92,9 @@ class PandasTables:
         frame = table.replace_schema_metadata(None).to_pandas()
         for name, values in kept.get("categories", {}).items():
             frame[name] = pd.Categorical(frame[name], categories=values)
-        for name in frame.columns[frame.dtypes == object]:
-            if table.schema.field(name).type == pyarrow.bool_():
-                frame[name] = frame[name].astype("float64")
+        for column in table.schema:
+            if pyarrow.types.is_boolean(column.type) and table.column(column.name).null_count:
+                frame[column.name] = frame[column.name].astype("float64")
         if kept.get("key") is not None:
             frame.attrs["key"] = kept["key"]
         return frame
@@ -155,8 +155,10 @@ def _read_query(source: Mapping[str, Any], world: World) -> Any:
     with _Database(source, world) as database:
         before = database.version()
         frame = database.table(source["query"])
-        if database.version() != before:
-            raise _moving("the database")
+        moved = database.version() != before
+    if moved:
+        what = "the database"
+        raise _moving(what)
     frame.attrs.update(observed=before)
     return frame
 
@@ -188,9 +190,12 @@ class _Database:
         try:
             self._engine = sa.create_engine(self._url, poolclass=sa.NullPool, hide_parameters=True)
             self._connection: Connection = self._engine.connect()
-        except (ImportError, sa.exc.NoSuchModuleError) as error:
-            message = f"there is no driver for a database '{self._url.drivername}': {error}"
-            raise Refused(message, "install the driver, for PostgreSQL `pip install mlops[postgres]`") from None
+        except ImportError as error:
+            message = f"the driver of this database is missing: {error}"
+            raise Refused(message, "install it, for PostgreSQL with `pip install mlops[postgres]`") from None
+        except sa.exc.NoSuchModuleError:
+            message = "the URL begins with no database that SQLAlchemy knows"
+            raise Refused(message, "write DRIVER://…, for example postgresql+psycopg://…, and install its dialect") from None
         except sa.exc.SQLAlchemyError as error:
             message = f"the database cannot be reached: {self._told(error)}"
             raise Unavailable(message, "check source.url or the secret, and that the database runs") from None
@@ -220,7 +225,7 @@ class _Database:
         import sqlalchemy as sa
 
         try:
-            result = self._connection.exec_driver_sql(query)
+            result = self._connection.exec_driver_sql(query, execution_options={"no_parameters": True})  # a % is a %
         except sa.exc.DBAPIError as error:
             if error.connection_invalidated:
                 message = f"the database went away: {self._told(error)}"

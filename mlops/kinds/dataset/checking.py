@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.core.diagnostics import did_you_mean
 from mlops.kinds.dataset import converting
-from mlops.kinds.dataset.specs import NUMBERS, Column
+from mlops.kinds.dataset.specs import Column, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,7 +59,7 @@ def check(raw: pd.DataFrame, rules: Rules) -> Checked:
         column = wanted[name]
         if column is None:
             sort = checked.inferred[name] = converting.infer(raw[name][~converting.is_missing(raw[name], rules.missing)])
-            column = Column(type=sort, nullable=True)  # type: ignore[arg-type] # one of the same literals
+            column = Column(type=sort, nullable=True)
         if name == rules.key:
             column = column.model_copy(update={"unique": True, "nullable": False})
         arrays[name] = _typed(raw[name], column, rules.missing, checked.problems)
@@ -92,7 +92,7 @@ def _wanted(raw: pd.DataFrame, rules: Rules, checked: Checked) -> dict[str, Colu
 
 def _typed(raw: pd.Series[Any], column: Column, markers: tuple[str, ...], problems: list[Problem]) -> Any:
     """Return the typed array; where a cell does not fit, add to `problems` and return None."""
-    allowed = None if column.values is None else [str(value) for value in column.values]
+    allowed = None if column.values is None else [str(value) for value in column.values]  # noqa: PD011 - a field of the spec
     missing = converting.is_missing(raw, set(markers) - set(allowed or ()))
     values, bad = converting.convert(raw[~missing], column.type, column.format)
     rows = (~missing).nonzero()[0]
@@ -114,9 +114,9 @@ def _rules(values: np.ndarray[Any, Any], column: Column, allowed: list[str] | No
         yield values < _bound(column.min), f"is below its min {column.min}"
     if column.max is not None:
         yield values > _bound(column.max), f"is above its max {column.max}"
-    if column.values is not None:
-        known = column.values if column.type in NUMBERS else allowed
-        yield ~np.isin(values, np.array(known, dtype=values.dtype)), f"is none of {', '.join(map(str, column.values))}"
+    if allowed is not None:
+        known = np.array(allowed, dtype=object).astype(values.dtype)
+        yield ~np.isin(values, known), f"is none of {', '.join(allowed)}"
     if column.pattern is not None:
         fits = {text: re.fullmatch(column.pattern, text) is not None for text in set(values)}
         yield np.array([not fits[text] for text in values], dtype=bool), f"does not match {column.pattern}"
@@ -125,9 +125,9 @@ def _rules(values: np.ndarray[Any, Any], column: Column, allowed: list[str] | No
 
 
 def _bound(bound: float | str) -> Any:
-    import pandas as pd
+    import numpy as np
 
-    return pd.Timestamp(bound).to_datetime64() if isinstance(bound, str) else bound
+    return np.datetime64(time_of(bound)) if isinstance(bound, str) else bound
 
 
 def _problem(raw: pd.Series[Any], rows: np.ndarray[Any, Any], what: str) -> Problem:

@@ -33,11 +33,11 @@ def is_missing(raw: pd.Series[Any], markers: Collection[str]) -> np.ndarray[Any,
     """Return where nothing stands: nulls, and texts that are among `markers`."""
     import numpy as np
 
-    nulls = raw.isna().to_numpy(dtype=bool)
+    nulls: np.ndarray[Any, Any] = raw.isna().to_numpy(dtype=bool, copy=True)
     if _is_text(raw):
-        return nulls | raw.isin(list(markers)).to_numpy(dtype=bool)
-    if raw.dtype == object:
-        return nulls | np.fromiter((isinstance(value, str) and value in markers for value in raw), bool, len(raw))
+        nulls |= raw.isin(list(markers)).to_numpy(dtype=bool)
+    elif raw.dtype == object:
+        nulls |= np.fromiter((isinstance(value, str) and value in markers for value in raw), bool, len(raw))
     return nulls
 
 
@@ -174,7 +174,7 @@ def _whole(present: pd.Series[Any], sort: str, form: str | None) -> tuple[Any, n
         return (values, good) if np.isfinite(values).all() else None
     if sort == "int" and kind in "iuf":
         values = present.to_numpy()
-        is_whole = kind == "i" or (np.abs(values) < _EXACT).all() and (values == np.floor(values)).all()
+        is_whole = kind == "i" or ((np.abs(values) < _EXACT).all() and (values == np.floor(values)).all())
         return (values.astype("int64"), good) if is_whole else None
     return None
 
@@ -256,7 +256,7 @@ def _to_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, dict | list | tuple | set | bytes):
-        raise ValueError  # nested, or no text
+        raise ValueError  # noqa: TRY004 - one error says that a value does not fit: nested, or no text
     return str(value)
 
 
@@ -265,7 +265,7 @@ def _to_time(form: str | None) -> Callable[[Any], Any]:
         import pandas as pd
 
         if not isinstance(value, str | dt.date):
-            raise ValueError  # a number of what, since when?
+            raise ValueError  # noqa: TRY004 - the same: a number of what, since when?
         time = pd.to_datetime(value, format=(form or "ISO8601") if isinstance(value, str) else None, utc=True)
         return time.tz_localize(None).to_datetime64()
 

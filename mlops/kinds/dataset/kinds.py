@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mlops.core.ops import Late, template
 from mlops.core.resources import Kind
@@ -13,11 +13,11 @@ from mlops.kinds.dataset.specs import DatasetSpec, problems
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from mlops.core import specs
     from mlops.core.addresses import Address, Ref
     from mlops.core.diagnostics import Diagnostic
     from mlops.core.ops import Op, Template
     from mlops.core.settings import Allow
-    from mlops.core.specs import Spec
 
 TABLE = "table"
 
@@ -26,7 +26,7 @@ class Dataset(Kind):
     """Makes the output `table`, and with a split `train`, `test` and `validation`: Parquet files."""
 
     name: ClassVar[str] = "dataset"
-    Spec: ClassVar[type[Spec]] = DatasetSpec
+    Spec: ClassVar[type[specs.Spec]] = DatasetSpec
     ops: ClassVar[tuple[type[Op], ...]] = (Read,)
 
     def outputs(self, spec: DatasetSpec) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ class Dataset(Kind):
         )
         return (template("read", op, self.outputs(spec), self.revision),)
 
-    def check(self, spec: DatasetSpec, _find: Callable[[Ref], Spec | None], _allow: Allow) -> Iterable[Diagnostic]:
+    def check(self, spec: DatasetSpec, _find: Callable[[Ref], specs.Spec | None], _allow: Allow) -> Iterable[Diagnostic]:
         """Yield what is wrong with the spec itself."""
         return problems(spec)
 

@@ -13,7 +13,7 @@ from mlops.core.errors import DataError, StalePlan
 from mlops.core.ops import Bindable, Made, Op
 from mlops.kinds.dataset import checking, splitting
 from mlops.kinds.dataset.checking import Problem
-from mlops.kinds.dataset.specs import Column, Source, Split
+from mlops.kinds.dataset.specs import Column, Source, Split, cut_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ class Read(Op):
         raw = world.tables.read(source, world)
         self._check_bytes(raw.attrs)
         checked = checking.check(raw, checking.Rules(self.columns, self.extra_columns, self.missing, self.key_column))
-        problems = [*checked.problems, *self._missing_columns({*raw.columns, *(self.columns or ())} - {*checked.dropped})]
+        problems = [*checked.problems, *self._wrong_uses({*raw.columns, *(self.columns or ())} - {*checked.dropped}, checked)]
         if raw.empty:
             problems = [Problem("there are no rows")]
         if problems or checked.frame is None:
@@ -75,8 +75,8 @@ class Read(Op):
             message = f"{self._name} has {read['sha256']}, and its spec pins {self.sha256}"
             raise DataError(message, "restore the file, or change the pin if the new data is meant")
 
-    def _missing_columns(self, names: set[str]) -> Iterator[Problem]:
-        """Yield the columns that key and split name and the table will not have."""
+    def _wrong_uses(self, names: set[str], checked: Checked) -> Iterator[Problem]:
+        """Yield what key and split want of a column that the table will not have, or whose inferred type is not for it."""
         split = self.split
         used = {"key": self.key_column}
         if split is not None:
@@ -84,6 +84,9 @@ class Read(Op):
         for field, name in used.items():
             if name is not None and name not in names:
                 yield Problem(f"{field} names '{name}', no column of the table: {did_you_mean(name, names, 'columns')}")
+        if split is not None and split.by in checked.inferred:
+            for wrong in cut_problems(split, checked.inferred[split.by]):
+                yield Problem(f"{wrong.path}: {wrong.summary}")
 
     def _ordered(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, Mapping[str, np.ndarray[Any, Any]]]:
         """Return the rows in their order, and for each split which of them it has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StrictFloat, StrictInt, StrictStr
@@ -106,6 +107,29 @@ def problems(spec: DatasetSpec) -> Iterator[Diagnostic]:
     yield from _name_problems(spec)
 
 
+def time_of(text: str) -> datetime:
+    """Return the time written in ISO 8601, as UTC and without an offset; raise ValueError where it is none."""
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
+def fits(bound: Scalar, sort: str) -> bool:
+    """Tell whether `bound` may be compared with a column of the type `sort`: a number, or a time in ISO 8601."""
+    if not isinstance(bound, str) or sort != "datetime":
+        return not isinstance(bound, str) and sort in NUMBERS
+    try:
+        time_of(bound)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_after(first: Scalar | None, second: Scalar | None) -> bool:
+    if isinstance(first, str) and isinstance(second, str):
+        return fits(first, "datetime") and fits(second, "datetime") and time_of(first) > time_of(second)
+    return isinstance(first, int | float) and isinstance(second, int | float) and first > second
+
+
 def _wrong(path: str, summary: str, hint: str | None) -> Diagnostic:
     return Diagnostic("dataset", summary, path=path, hint=hint)
 
@@ -135,13 +159,13 @@ def _column_problems(column: Column) -> Iterator[Diagnostic]:
             continue
         if column.type not in (*NUMBERS, "datetime"):
             yield _wrong(name, f"a {column.type} column has no {name}", f"remove '{name}'")
-        elif isinstance(bound, str) is not (column.type == "datetime"):
+        elif not fits(bound, column.type):
             yield _wrong(
                 name,
                 f"{name} of a {column.type} column is {bound!r}",
                 "write a number, or for datetime a date such as 2024-01-31",
             )
-    if column.min is not None and column.max is not None and type(column.min) is type(column.max) and column.min > column.max:  # type: ignore[operator]
+    if _is_after(column.min, column.max):
         yield _wrong("min", f"min {column.min} is larger than max {column.max}", "swap them")
     if column.values is not None:
         yield from _value_problems(column.type, column.values)
@@ -155,7 +179,7 @@ def _value_problems(sort: str, values: tuple[Scalar, ...]) -> Iterator[Diagnosti
     if sort in ("bool", "datetime"):
         yield _wrong("values", f"a {sort} column has no values", "remove 'values'")
     for value in values:
-        if sort in NUMBERS and (isinstance(value, str) or (sort == "int" and value != int(value))):
+        if sort in NUMBERS and (isinstance(value, str) or (sort == "int" and not isinstance(value, int))):
             yield _wrong("values", f"{value!r} is no {sort}", "write numbers, or make the type category")
     texts = [str(value) for value in values]
     for text in dict.fromkeys(texts):
@@ -178,8 +202,7 @@ def _split_problems(split: Split) -> Iterator[Diagnostic]:
         for name in ("stratify", "group"):
             if getattr(split, name) is not None:
                 yield _wrong(f"split.{name}", f"'{name}' does not go with 'by'", "remove one of them")
-        cuts = list(parts.values())
-        if len(cuts) > 1 and type(cuts[0]) is type(cuts[1]) and cuts[1] >= cuts[0]:
+        if split.validation == split.test or _is_after(split.validation, split.test):
             yield _wrong("split.validation", "validation begins no earlier than test", "give it an earlier cut-off")
         return
     for name, value in parts.items():
@@ -192,6 +215,18 @@ def _split_problems(split: Split) -> Iterator[Diagnostic]:
         yield _wrong("split", f"{' and '.join(parts)} leave nothing for train", "let them sum to less than 1")
     if split.stratify is not None and split.group is not None:
         yield _wrong("split.group", "'group' does not go with 'stratify'", "remove one of them")
+
+
+def cut_problems(split: Split, sort: str) -> Iterator[Diagnostic]:
+    """Yield what is wrong between a split by a column and the column's type."""
+    if sort not in (*NUMBERS, "datetime"):
+        yield _wrong("split.by", f"'{split.by}' is a {sort} column, which has no order in time", "name a datetime or a number")
+        return
+    for name in PARTS:
+        cut = getattr(split, name)
+        if cut is not None and not fits(cut, sort):
+            summary = f"{cut!r} is no cut-off for the {sort} column '{split.by}'"
+            yield _wrong(f"split.{name}", summary, "write a number, or for datetime a date such as 2024-01-31")
 
 
 def _name_problems(spec: DatasetSpec) -> Iterable[Diagnostic]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from mlops.kinds.dataset.specs import PARTS, TRAIN
+from mlops.kinds.dataset.specs import PARTS, TRAIN, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ def _by_cut(column: pd.Series[Any], split: Split) -> np.ndarray[Any, Any]:
     import pandas as pd
 
     def reached(cut: float | str) -> np.ndarray[Any, Any]:
-        at = pd.Timestamp(cut) if pd.api.types.is_datetime64_any_dtype(column.dtype) else cut
+        at = pd.Timestamp(time_of(cut)) if isinstance(cut, str) else cut
         return (column >= at).fillna(value=False).to_numpy(dtype=bool)
 
     place = np.zeros(len(column), dtype=np.int8)
@@ -141,4 +141,4 @@ def _mixed(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    return np.asarray(values ^ (values >> np.uint64(31)))
