@@ -268,12 +268,12 @@ def diff(session: Session, before: str, after: str) -> None:
 @click.pass_obj
 def graph(session: Session, form: str | None) -> None:
     """Show what needs what, as a tree."""
+    from mlops.engine.graphs import needs
     from mlops.rendering import graphs
 
     with session.project() as project:
-        resources = project.composition.resources
-    needs = {str(one): sorted({str(ref.address) for _, ref in each.refs}) for one, each in resources.items()}
-    say({"dot": graphs.dot, "mermaid": graphs.mermaid}.get(form or "", graphs.tree)(needs))
+        found = {str(one): sorted(needs(resource)) for one, resource in project.composition.resources.items()}
+    say({"dot": graphs.dot, "mermaid": graphs.mermaid}.get(form or "", graphs.tree)(found))
 
 
 @commands.command()

@@ -28,7 +28,7 @@ _SHORT = {
 
 def summary(change: Change) -> str:
     """Return why the resource changes, in one line."""
-    if change.action is Action.CREATE:
+    if is_new(change):
         firsts = [_reused(change) or "new"]
     elif change.action is Action.REUSE:
         firsts = [*_each(change), _reused(change)]
@@ -37,6 +37,11 @@ def summary(change: Change) -> str:
     else:
         firsts = [*_each(change), _condition(change)]
     return "; ".join(part for part in [_blocked(change), *firsts] if part)
+
+
+def is_new(change: Change) -> bool:
+    """Tell whether nothing is recorded of the resource: then every field is new, and none is worth a line."""
+    return any(reason.code == "new" for reason in change.reasons)
 
 
 def _condition(change: Change) -> str:
@@ -119,7 +124,7 @@ def _amounts(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 def details(change: Change) -> list[tuple[str, str, str]]:
     """Return rows of (what, before → after, where it was written) behind the reasons."""
-    if change.action in (Action.CREATE, Action.DELETE):
+    if is_new(change) or change.action is Action.DELETE:
         return []
     rows = [row for one in change.fields for row in _field(one)]
     for reason in change.reasons:

@@ -42,7 +42,7 @@ class Fake:
 
     def __init__(self, root):
         body = {"dataset": "dataset.credit", "seed": 7}
-        resource = Resource(MODEL, body, "sha256:1", ("artifact",), (), refs=(("dataset", Ref("dataset.credit")),))
+        resource = Resource(MODEL, body, "sha256:1", ("artifact",), (), gates=(Ref("dataset.credit"),))
         data = Resource(Address("dataset.credit"), {}, "sha256:2", ("table",), ())
         self.root = root
         self.composition = settings.Composition(settings.Settings(), {MODEL: resource, data.address: data}, Origins())

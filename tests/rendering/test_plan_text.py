@@ -143,6 +143,7 @@ MIXED = plan(
         ),
     ),
     change("model.credit", Action.REUSE, Reason("spec"), reused_from=("dev",)),
+    change("model.copy", Action.REUSE, Reason("new"), fields=(FieldChange("seed", None, 7),), reused_from=("dev", "prod")),
     change("model.churn", Action.UPDATE, Reason("asked"), Reason("unfinished"), Reason("kind")),
     change(
         "test.credit",
