@@ -10,21 +10,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlops.composing import caching, linking, merging
-from mlops.composing.compiling import compile_spec
+from mlops.composing.compiling import compile_spec, not_finite
 from mlops.composing.layering import isolated
 from mlops.composing.origins import Places, Written
 from mlops.composing.reading import CLOSED, Document
 from mlops.composing.resolving import Resolver
-from mlops.composing.sources import GROUPS, ROOT
+from mlops.composing.sources import GROUPS, ROOT, bad_name
 from mlops.composing.validating import validate
-from mlops.core.addresses import Address
-from mlops.core.diagnostics import Diagnostic, did_you_mean
+from mlops.core.addresses import Address, is_name
+from mlops.core.diagnostics import Diagnostic, Origin, did_you_mean
 from mlops.core.digests import digest
 from mlops.core.errors import SpecError
 from mlops.core.settings import Allow, Composition, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from mlops.composing.caching import Cache, Entry, Kept
@@ -55,6 +55,7 @@ class Assembling:
         moment = cache.moment()
         self._recall(kept)
         needs = bytes(document.needs for document in self.documents.values())
+        self.misread = {item.origin for item in self.diagnostics}
         with isolated():
             self.merged = merging.merge(self.documents, overrides, self.kinds, self.diagnostics)
             self.places = self._places()
@@ -64,7 +65,7 @@ class Assembling:
             settings = self._resolve()
             entries = self._link()
         if self.diagnostics:
-            raise SpecError(sorted(dict.fromkeys(self.diagnostics), key=_place))
+            raise SpecError(_ordered(self.diagnostics, overrides))
         resources = {Address(entry.address): resource for entry, resource in entries}
         linking.refuse_circles(resources)
         cache.save(
@@ -131,6 +132,9 @@ class Assembling:
         self.resolver = Resolver(layers.tree if layers is not None else None, direct, self.kinds, self.allow.env)
         settings, fingerprint = self._settings()
         for address, data in self.composed.items():
+            if not is_name(address.partition(".")[2]):
+                self._settle(address, None, [bad_name(address.partition(".")[2])])
+                continue
             resolved, problems = self.resolver.resource(address, data)
             self._settle(address, resolved, problems)
             self.keys[address] = digest(_text_keys(resolved)).encode()
@@ -213,7 +217,8 @@ class Assembling:
             if address in taken:
                 found.append((taken[address], taken[address].resource()))
             elif self.specs[address] is not None:
-                found.append(self._compiled(address, self.specs[address], outputs))
+                compiled = self._compiled(address, self.specs[address], outputs)
+                found += [compiled] if compiled is not None else []
         return found
 
     def _still_holds(self, address: str) -> bool:
@@ -222,7 +227,7 @@ class Assembling:
             return False
         return all(self.keys.get(other) == key for other, key in entry.asked.items())
 
-    def _compiled(self, address: str, spec: Any, outputs: Mapping[str, tuple[str, ...]]) -> tuple[Entry, Resource]:
+    def _compiled(self, address: str, spec: Any, outputs: Mapping[str, tuple[str, ...]]) -> tuple[Entry, Resource] | None:
         kind = self.kinds[address.partition(".")[0]]
         asked = set(self.resolver.reads(address))
 
@@ -230,7 +235,14 @@ class Assembling:
             asked.add(str(ref.address))
             return self._spec(ref.address) if ref.address in self.keys else None
 
-        resource = compile_spec(kind, address, spec)
+        try:
+            resource = compile_spec(kind, address, spec)
+        except ValueError:
+            problems = not_finite(spec)
+            if not problems:
+                raise
+            self._tell(address, problems)
+            return None
         marks = linking.targets(kind.Spec)
         for path, ref in resource.refs:
             asked.add(str(ref.address))
@@ -243,6 +255,8 @@ class Assembling:
         for item in problems:
             path = item.path or ""
             where = self.places.of(address, path) if address else self.places.of(path.partition(".")[0], path.partition(".")[2])
+            if where is not None and where in self.misread:
+                continue  # the value is not what was meant, and that was told
             self.diagnostics.append(replace(item, address=address or None, origin=where))
 
 
@@ -255,8 +269,12 @@ def _text_keys(value: Any) -> Any:
     return repr(value) if isinstance(value, float | bytes) else value
 
 
-def _place(diagnostic: Diagnostic) -> tuple[str, int, int, str]:
-    origin = diagnostic.origin
-    if origin is None:
-        return ("", 0, 0, diagnostic.summary)
-    return (origin.file or "", origin.line or 0, origin.column or 0, diagnostic.summary)
+def _ordered(diagnostics: Iterable[Diagnostic], overrides: Sequence[str]) -> list[Diagnostic]:
+    """Return the diagnostics without repetitions: the command line's in its order, then files by name and place."""
+
+    def place(diagnostic: Diagnostic) -> tuple[int, str, int, int]:
+        origin = diagnostic.origin or Origin()
+        index = overrides.index(origin.override) if origin.override in overrides else len(overrides)
+        return (index, origin.file or "", origin.line or 0, origin.column or 0)
+
+    return sorted(dict.fromkeys(diagnostics), key=place)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from mlops.composing.sources import Source
+from mlops.composing.sources import Source  # noqa: TC001 - msgspec reads it at run time
 from mlops.core.addresses import Address, Ref
 from mlops.core.ops import Template
 from mlops.core.resources import Resource

@@ -11,6 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from omegaconf.errors import GrammarParseError
+from omegaconf.grammar_parser import parse as parse_grammar
 from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
@@ -36,6 +38,10 @@ _FLOAT = re.compile(
     |\.(?:nan|NaN|NAN))$""",
     re.VERBOSE,
 )
+
+
+# Interpolations that need no parser to be known as well formed.
+_WELL_FORMED = re.compile(r"\$\{\.*[A-Za-z_][\w-]*(?:\.[\w-]+)*\}")
 
 
 class DocumentError(Exception):
@@ -96,7 +102,7 @@ class Reader:
     def _value(self, loader: _Loader, node: Any) -> Any:
         tag = node.tag
         if tag == STRING:
-            return node.value
+            return node.value if "${" not in node.value else self._open(node)
         if isinstance(node, MappingNode) and tag == MAPPING:
             return self._mapping(loader, node)
         if isinstance(node, SequenceNode) and tag == SEQUENCE:
@@ -105,6 +111,18 @@ class Reader:
         if construct is None:
             raise ConstructorError(None, None, f"the tag '{tag}' is not known", node.start_mark)
         return construct(loader, node)
+
+    def _open(self, node: ScalarNode) -> str | None:
+        text: str = node.value
+        if "${" in _WELL_FORMED.sub("", text):
+            try:
+                parse_grammar(text)
+            except GrammarParseError as error:
+                summary = f"the interpolation cannot be read: {str(error).splitlines()[0]}"
+                hint = "write ${key.path}; a dollar and a brace as text are \\${"
+                self.diagnostics.append(Diagnostic("interpolation", summary, origin=self._place(node), hint=hint))
+                return None
+        return text
 
     def _mapping(self, loader: _Loader, node: MappingNode) -> dict[Any, Any]:
         seen: set[str] = set()

@@ -42,11 +42,21 @@ class Places:
     _read: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
     def of(self, address: str, path: str = "") -> Origin | None:
-        """Return where the value was written, or the nearest thing above it that was; None where nothing was."""
+        """Return where the value was written, or the nearest thing above it that was; None where nothing was at all."""
         for place in _upwards(f"{address}.{path}" if path else address):
             origin = self._exactly(address, place)
             if origin is not None:
                 return origin
+        return self._beneath(address)
+
+    def _beneath(self, address: str) -> Origin | None:
+        """Return where something below was written, for what no place names itself (`+extra.key=1` makes `extra`)."""
+        for written in self.written:
+            if written.key.startswith(f"{address}."):
+                return Origin(override=written.text)
+        for option, package in self.parts:
+            if package.removeprefix(f"{GLOBAL}.").startswith(f"{address}."):
+                return Origin(f"{FOLDER}/{option}{SUFFIX}", 1, 1)
         return None
 
     def _exactly(self, address: str, place: str) -> Origin | None:

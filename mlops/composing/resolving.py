@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import Container, DictConfig, OmegaConf
@@ -50,6 +51,7 @@ class Resolver:
         self._known: dict[str, Any] = {}
         self._needs: dict[str, set[str]] = {}
         self._diagnostics: list[Diagnostic] = []
+        self._denied: Diagnostic | None = None  # why oc.env raised; OmegaConf wraps what a resolver raises
         self._guard()
 
     def resource(self, address: str, data: Any) -> tuple[Any, list[Diagnostic]]:
@@ -159,28 +161,26 @@ class Resolver:
 
     def _variable(self, name: str, *default: Any) -> str | None:
         if name not in self._variables:
-            message = f"oc.env may not read {name}"
-            raise PermissionError(message)
+            summary = f"oc.env may not read {name}: conf/config.yaml does not allow it"
+            self._denied = Diagnostic("env", summary, hint=f"add it to conf/config.yaml: allow: {{env: [{name}]}}")
+            raise PermissionError
         self.read.add(name)
         value = os.environ.get(name)
         if value is not None:
             return value
         if not default:
-            message = f"the variable {name} is not set"
-            raise LookupError(message)
+            hint = f"set it, or give a default: ${{oc.env:{name},default}}"
+            self._denied = Diagnostic("env", f"the variable {name} is not set", hint=hint)
+            raise LookupError
         return None if default[0] is None else str(default[0])
 
     def _explain(self, text: str, path: str, error: BaseException) -> Diagnostic:
-        cause = error.__cause__
-        if isinstance(cause, PermissionError):
-            name = str(cause).rpartition(" ")[2]
-            hint = f"add it to conf/config.yaml: allow: {{env: [{name}]}}"
-            return Diagnostic("env", f"{cause}: conf/config.yaml does not allow it", path=path, hint=hint)
-        if isinstance(cause, LookupError) and "is not set" in str(cause):
-            return Diagnostic("env", str(cause).strip("'\""), path=path, hint="set it, or give a default: ${oc.env:NAME,default}")
-        if isinstance(error, RecursionError) or isinstance(cause, RecursionError):
-            return Diagnostic("interpolation", f"'{text}' leads back to itself", path=path)
+        denied, self._denied = self._denied, None
+        if denied is not None:
+            return replace(denied, path=path)
         message = (str(error) or type(error).__name__).splitlines()[0]
+        if isinstance(error, RecursionError) or "Recursi" in message:
+            return Diagnostic("interpolation", f"'{text}' leads back to itself", path=path)
         match = _NOT_FOUND.match(message)
         if match is not None:
             return Diagnostic("interpolation", f"'{text}': there is no '{match[1]}'", path=path, hint=self._nearest(match[1]))

@@ -75,7 +75,7 @@ def _options(folder: os.DirEntry[str], is_kind: bool, diagnostics: list[Diagnost
         elif _is_option(entry, place, diagnostics):
             source = _source(folder.name, entry)
             if is_kind and not is_name(source.name):
-                diagnostics.append(_bad_name(source))
+                diagnostics.append(bad_name(source.name, Origin(source.file)))
             else:
                 yield source
 
@@ -106,7 +106,7 @@ def _unknown_folder(name: str, known: Collection[str]) -> Diagnostic:
     return Diagnostic("unknown-kind", f"unknown kind '{name}'", origin=Origin(f"{FOLDER}/{name}"), hint=hint)
 
 
-def _bad_name(source: Source) -> Diagnostic:
-    summary = f"'{source.name}' cannot name a resource"
+def bad_name(name: str, origin: Origin | None = None) -> Diagnostic:
+    """Return the diagnostic of a name that no resource can have."""
     hint = f"use lower-case letters, digits and single hyphens, beginning with a letter, at most {NAME_LENGTH} characters"
-    return Diagnostic("name", summary, origin=Origin(source.file), hint=hint)
+    return Diagnostic("name", f"'{name}' cannot name a resource", origin=origin, hint=hint)

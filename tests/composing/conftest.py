@@ -175,9 +175,7 @@ class Project:
         """Return every diagnostic as `place: code: summary [hint]`."""
         with pytest.raises(SpecError) as caught:
             self.compose(*overrides)
-        return [
-            f"{it.origin}: {it.code}: {it.summary}" + (f" [{it.hint}]" if it.hint else "") for it in caught.value.diagnostics
-        ]
+        return [f"{it.origin}: {it.code}: {it.summary}" + (f" [{it.hint}]" if it.hint else "") for it in caught.value.diagnostics]
 
     def compiled(self) -> list[str]:
         """Return what was compiled since the last call, sorted."""
@@ -197,5 +195,3 @@ def project(tmp_path: Path) -> Project:
 def make_project() -> type[Project]:
     """The class, for tests that need many projects."""
     return Project
-
-

@@ -144,7 +144,9 @@ def test_a_touched_file_is_hashed_and_not_compiled(chained):
     assert chained.compiled() == []
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:100] + b"x" + data[101:], lambda _: b"", lambda data: b"x" + data])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: data[:100] + b"x" + data[101:], lambda _: b"", lambda data: b"x" + data]
+)
 def test_a_damaged_cache_is_composed_again(chained, damage):
     """Whatever is in the file, the result is right and nothing is said."""
     first = chained.compose()
@@ -236,7 +238,8 @@ def test_a_cached_composition_imports_neither_hydra_nor_yaml(chained):
         print(sorted(set(sys.modules) & {{"hydra", "omegaconf", "yaml", "antlr4", "pandas", "sqlalchemy"}}))
     """
     chained.root.joinpath("toy_kinds.py").write_text(
-        (textwrap.dedent("""
+        (
+            textwrap.dedent("""
             from mlops.core.resources import Kind
             from mlops.core.specs import Spec
             class Any(Spec):
@@ -249,7 +252,8 @@ def test_a_cached_composition_imports_neither_hydra_nor_yaml(chained):
             class Maker(Things):
                 name = "maker"
             KINDS = {"maker": Maker(), "things": Things()}
-        """))
+        """)
+        )
     )
     run = [sys.executable, "-c", textwrap.dedent(program)]
     first, second = (subprocess.run(run, capture_output=True, text=True, check=True, timeout=60).stdout for _ in range(2))

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mlops.core.errors import SpecError
 
+
 def _flow(items: dict[str, str]) -> str:
     return f"{{{', '.join(f'{key}: {value}' for key, value in items.items())}}}"
 
@@ -97,7 +98,9 @@ def test_any_project_composes_as_with_hydra_alone(make_project, files, overlay, 
         project.write("env/prod", f"# @package _global_\n{overlay}\n")
         if own:
             config = project.root / "conf/config.yaml"
-            config.write_text(config.read_text().replace("vars: {depth: 4, name: x}\n", "") + f"vars: {{depth: 4, name: b}}\n{own}\n")
+            config.write_text(
+                config.read_text().replace("vars: {depth: 4, name: x}\n", "") + f"vars: {{depth: 4, name: b}}\n{own}\n"
+            )
         for name, (header, data) in files.items():
             project.write(f"things/{name}", f"{header}data: {data}\n")
         try:
