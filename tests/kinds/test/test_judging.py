@@ -78,7 +78,6 @@ def test_a_metric_holds_on_each_slice_and_small_slices_are_skipped_and_said_so(s
 
 
 def test_numbers_are_sliced_by_edges(stage):
-    *_, test, _answers = stage
     facts = judge(stage, [{"metric": "accuracy", "min": 0, "slices": [{"column": "age", "edges": [30, 50]}]}])
     assert [each["slice"] for each in facts["checks"]] == ["", "age < 30", "age 30 to 50", "age ≥ 50"]
 
