@@ -28,6 +28,8 @@ _ARGMAX = frozenset(
         "RandomForestClassifier",
     }
 )
+# Names that a project's modules must leave alone, beside the standard library's: they are loaded already when its code is.
+_TAKEN = frozenset({"mlops", "numpy", "msgspec"})
 
 
 class Predictor(Protocol):
@@ -222,9 +224,9 @@ def _import_fresh(code: Path, name: str) -> Any:
     """Import module `name` from `code`, whatever was imported under the same names before: two versions of a model share a process."""
     place = str(code.resolve())
     own = {path.stem for path in code.iterdir() if path.suffix == ".py" or path.is_dir()}
-    hidden = sorted(own & sys.stdlib_module_names)
+    hidden = sorted(own & (sys.stdlib_module_names | _TAKEN))
     if hidden:
-        msg = f"{code} has modules that hide Python's own: {', '.join(hidden)}"
+        msg = f"{code} has modules that hide others: {', '.join(hidden)}"
         raise FolderError(msg)
     for loaded in [each for each in sys.modules if each.partition(".")[0] in own]:
         del sys.modules[loaded]

@@ -180,7 +180,8 @@ def test_outputs_that_break_the_signature_are_the_models_failure(result, message
         ("x = 1", "scoring", "has no attribute 'load'"),
         ("def load(folder):\n    return 5", "scoring", "returned a int, which has no predict"),
         ("def load(folder):\n    raise OSError('no weights')", "scoring", "OSError: no weights"),
-        ("def load(folder):\n    return 5", "json", "hide Python's own: json"),
+        ("def load(folder):\n    return 5", "json", "hide others: json"),
+        ("def load(folder):\n    return 5", "numpy", "hide others: numpy"),
     ],
 )
 def test_code_that_does_not_load_is_one_clear_error(text, name, message, tmp_path):

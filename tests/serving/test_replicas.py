@@ -177,12 +177,12 @@ def test_a_replica_that_drains_leaves_new_connections_to_its_sibling(start, pyth
 
 
 class Callers:
-    """Threads that ask without pause, on kept connections or on a new one each time, and note what went wrong."""
+    """Threads that ask and note what went wrong: on a kept connection, on a new one each time, or late on one opened before."""
 
     def __init__(self, address, body):
         self.address, self.body = address, json.dumps(body).encode()
         self.versions, self.faults, self.done = {}, [], threading.Event()
-        self.threads = [threading.Thread(target=self.call, args=(keep,)) for keep in (True, True, False, False)]
+        self.threads = [threading.Thread(target=self.call, args=(habit,)) for habit in ("keep", "new", "late") * 3]
 
     def __enter__(self):
         for thread in self.threads:
@@ -194,11 +194,14 @@ class Callers:
         for thread in self.threads:
             thread.join()
 
-    def call(self, keep):
+    def call(self, habit):
         """Ask until told to stop."""
         connection = http.client.HTTPConnection(*self.address, timeout=10)
         while not self.done.is_set():
             try:
+                if habit == "late":
+                    connection.connect()
+                    time.sleep(0.2)
                 connection.request("POST", INFER, self.body, {"content-type": "application/json"})
                 answer = connection.getresponse()
                 answer.read()
@@ -210,13 +213,13 @@ class Callers:
                 self.faults.append(answer.status)
             version = answer.headers["x-mlops-version"]
             self.versions[version] = self.versions.get(version, 0) + 1
-            if not keep:
+            if habit != "keep":
                 connection.close()
         connection.close()
 
 
 def test_replicas_are_replaced_under_load_without_a_lost_request(start, array_folder, cancer, shared_socket):
-    """Three times a replica is replaced on one inherited socket while four callers ask: no request fails."""
+    """Three times a replica is replaced on one inherited socket while nine callers ask: no request fails."""
     listening = shared_socket()
     options = {"pass_fds": [listening.fileno()], "address": listening.getsockname()}
     current = start(array_folder, "--version", "0", "--fd", listening.fileno(), **options)
