@@ -1,4 +1,4 @@
-"""Schemas: the JSON Schemas by which editors complete and check YAML, one for each kind, and the schema of plans."""
+"""Schemas: the JSON Schemas by which editors complete and check YAML, one for each kind and one for conf/config.yaml; and of plans."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pydantic import TypeAdapter
 
 from mlops.core.errors import StateError
 from mlops.core.plans import Plan
+from mlops.core.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from mlops.core.resources import Kind
+    from mlops.core.specs import Spec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 INTERPOLATION = "interpolation"
@@ -28,9 +30,9 @@ _INTERPOLATION = {
 
 
 def documents(kinds: Mapping[str, Kind]) -> dict[str, str]:
-    """Return {file name: text}: `<kind>.json` for every kind, and `plan.json`."""
+    """Return {file name: text}: `<kind>.json` for every kind, `config.json` and `plan.json`."""
     found = {f"{name}.json": of_kind(kind) for name, kind in kinds.items()}
-    found["plan.json"] = of_plans()
+    found |= {"config.json": of_settings(kinds), "plan.json": of_plans()}
     return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in sorted(found.items())}
 
 
@@ -55,15 +57,34 @@ def write(folder: Path, kinds: Mapping[str, Kind]) -> list[Path]:
 
 def of_kind(kind: Kind) -> dict[str, Any]:
     """Return the schema of a kind's YAML: its spec, with what Hydra resolves before the spec is read."""
-    schema = kind.Spec.model_json_schema()
+    return _of_file(kind.Spec, kind.name, {})
+
+
+def of_settings(kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """Return the schema of conf/config.yaml: the settings, what the groups bring, and fields of resources."""
+    groups = {"target": "Where things run, for resources that say ${target}.", "vars": "Values of your own, for ${vars.name}."}
+    others = {name: _free(text) for name, text in groups.items()}
+    others |= {name: _free(f"Fields of resources: {name} name, then field.") for name in kinds}
+    schema = _of_file(Settings, "config", others)
+    del schema["properties"]["environment"]  # it is the chosen option of env
+    return schema
+
+
+def _free(description: str) -> dict[str, Any]:
+    return {"type": "object", "description": description}
+
+
+def _of_file(spec: type[Spec], title: str, others: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a YAML file that holds `spec`, and `others` beside it."""
+    schema = spec.model_json_schema()
     properties = {name: _interpolated(part) for name, part in schema.pop("properties", {}).items()}
     definitions = {name: _definition(part) for name, part in schema.pop("$defs", {}).items()}
     return {
         "$schema": DIALECT,
         **schema,
-        "title": kind.name,
-        "description": _first(schema.get("description") or kind.__doc__ or ""),
-        "properties": {"defaults": _DEFAULTS, **properties},
+        "title": title,
+        "description": _first(schema.get("description", "")),
+        "properties": {"defaults": _DEFAULTS, **properties, **others},
         "$defs": {**definitions, INTERPOLATION: _INTERPOLATION},
     }
 

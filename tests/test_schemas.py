@@ -110,10 +110,26 @@ def test_every_plan_fits_the_schema_of_plans_and_a_changed_one_does_not():
     assert not validator.is_valid({**data, "steps": [{**data["steps"][0], "do": "guess"}]})
 
 
+@pytest.mark.parametrize(
+    ("config", "valid"),
+    [
+        ({"defaults": [{"env": "dev"}, "_self_"], "project": "credit", "allow": {"commands": True}}, True),
+        ({"project": "credit", "target": {"type": "process"}, "vars": {"a": 1}, "thing": {"a": {"label": "x"}}}, True),
+        ({"project": "Credit!"}, False),
+        ({"environment": "dev"}, False),
+        ({"store": {"urll": "x"}}, False),
+    ],
+)
+def test_the_schema_of_config_yaml_takes_settings_groups_and_fields_of_resources(config, valid):
+    schema = schemas.of_settings({"thing": Thing()})
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert jsonschema.Draft202012Validator(schema).is_valid(config) is valid
+
+
 def test_schemas_are_written_one_for_each_kind_and_one_for_plans(tmp_path):
     paths = schemas.write(tmp_path / "schemas", {"thing": Thing()})
-    assert [path.name for path in paths] == ["plan.json", "thing.json"]
-    assert json.loads(paths[1].read_text()) == SCHEMA
+    assert [path.name for path in paths] == ["config.json", "plan.json", "thing.json"]
+    assert json.loads(paths[2].read_text()) == SCHEMA
     assert schemas.write(tmp_path / "schemas", {"thing": Thing()}) == paths
 
 
