@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
 
@@ -50,6 +50,14 @@ def _inside(text: str) -> str:
     return text
 
 
+def some(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse an empty list; a length in `Field` would complain of items that are wrong for other reasons, too."""
+    if not items:
+        message = "the list is empty: leave the field out, or name one at least"
+        raise ValueError(message)
+    return items
+
+
 Dataset = Annotated[Ref, To("dataset"), AfterValidator(_whole)]
 OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Dotted = Annotated[str, AfterValidator(_dotted)]
@@ -87,12 +95,12 @@ class Spec(specs.Spec):
     train: OutputName = "train"
     holdout: OutputName | None = "test"
     label: str
-    features: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    features: Annotated[tuple[str, ...], AfterValidator(some)] | None = None
     positive: Label | None = None
 
     estimator: Dotted | None = None
     python: Entry | None = None
-    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    command: Annotated[tuple[str, ...], AfterValidator(some)] | None = None
 
     params: dict[str, JsonValue] = Field(default_factory=dict)
     preprocess: Preprocess = Preprocess()

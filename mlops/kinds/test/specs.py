@@ -10,6 +10,7 @@ from mlops.core import specs
 from mlops.core.addresses import Ref  # noqa: TC001 - pydantic reads the annotations
 from mlops.core.specs import Description, To
 from mlops.kinds.model.metrics import MetricName  # noqa: TC001 - pydantic reads the annotations
+from mlops.kinds.model.specs import some
 
 Scalar = bool | int | float | str
 Severity = Literal["error", "warn"]
@@ -44,8 +45,8 @@ class Slicing(specs.Spec):
     """A column whose values part the rows; `values` names the parts that matter, `edges` part numbers."""
 
     column: str
-    values: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
-    edges: Annotated[tuple[float, ...], Field(min_length=1), AfterValidator(_ascending)] | None = None
+    values: Annotated[tuple[Scalar, ...], AfterValidator(some)] | None = None
+    edges: Annotated[tuple[float, ...], AfterValidator(some), AfterValidator(_ascending)] | None = None
 
     @model_validator(mode="after")
     def _is_one_way(self) -> Self:
@@ -96,7 +97,7 @@ class ColumnCheck(specs.Spec):
     min: float | None = None
     max: float | None = None
     mean: Bounds | None = None
-    values: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
+    values: Annotated[tuple[Scalar, ...], AfterValidator(some)] | None = None
     unique: Literal[True] | None = None
     severity: Severity = "error"
 
@@ -111,12 +112,17 @@ class ColumnCheck(specs.Spec):
 
 
 def _sort(value: Any) -> str | None:
-    """Return which sort of check this is, by the field that it is about; None where it has none of them."""
-    return next((name for name in SORTS if (name in value if isinstance(value, dict) else hasattr(value, name))), None)
+    """Return which sort of check this is, by the field that it is about; None where it has none of them.
+
+    A tag is no name of a field, so that nobody takes it for a part of an error's path.
+    """
+    return next((f"{name} check" for name in SORTS if (name in value if isinstance(value, dict) else hasattr(value, name))), None)
 
 
 Check = Annotated[
-    Annotated[MetricCheck, Tag("metric")] | Annotated[RowsCheck, Tag("rows")] | Annotated[ColumnCheck, Tag("column")],
+    Annotated[MetricCheck, Tag("metric check")]
+    | Annotated[RowsCheck, Tag("rows check")]
+    | Annotated[ColumnCheck, Tag("column check")],
     Discriminator(
         _sort,
         custom_error_type="check",
@@ -132,5 +138,5 @@ class Spec(specs.Spec):
     holdout: Annotated[Ref, To("dataset")] | None = None
     dataset: Annotated[Ref, To("dataset")] | None = None
     against: Annotated[Ref, To("rollout")] | None = None
-    checks: Annotated[tuple[Check, ...], Field(min_length=1)]
+    checks: Annotated[tuple[Check, ...], AfterValidator(some)]
     description: Description = ""

@@ -70,8 +70,10 @@ def test_a_change_of_an_imported_module_is_a_change_of_the_model(world):
 WRONG = {
     "bug": (
         "def fit(train, label, params, seed):\n    return helper(train)\n\n\ndef helper(train):\n    return train['missing']\n",
-        ("training:fit failed: KeyError: 'missing'\n  src/training.py:2 in fit: return helper(train)\n"
-        "  src/training.py:6 in helper: return train['missing']"),
+        (
+            "training:fit failed: KeyError: 'missing'\n  src/training.py:2 in fit: return helper(train)\n"
+            "  src/training.py:6 in helper: return train['missing']"
+        ),
     ),
     "exit": (
         "import sys\n\n\ndef fit(train, label, params, seed):\n    sys.exit(1)\n",
@@ -83,8 +85,10 @@ WRONG = {
     ),
     "nothing": ("def fit(*_):\n    return None\n", "training:fit returned a NoneType, which has no predict"),
     "stranger": (
-        ("from sklearn.base import BaseEstimator\n\n\nclass Own(BaseEstimator):\n    def predict(self, rows):\n"
-        "        return [0] * len(rows)\n\n\ndef fit(*_):\n    return Own()\n"),
+        (
+            "from sklearn.base import BaseEstimator\n\n\nclass Own(BaseEstimator):\n    def predict(self, rows):\n"
+            "        return [0] * len(rows)\n\n\ndef fit(*_):\n    return Own()\n"
+        ),
         "the fitted model holds types that are not trusted: training.Own",
     ),
 }
