@@ -1,3 +1,4 @@
+
 """Toy kinds, and a writer of projects: composing is tested without any real kind."""
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Column(Spec):
     """A part of a spec."""
 
     type: str
-    values: list[str] = []
+    values: list[str] = Field(default_factory=list)
 
 
 class Query(Spec):
@@ -49,7 +50,7 @@ class Things(Spec):
     """A toy dataset; `data` is whatever the test wants."""
 
     source: Query | File = File(path="none")
-    columns: dict[str, Column] = {}
+    columns: dict[str, Column] = Field(default_factory=dict)
     like: Annotated[Ref, To("things", "maker")] | None = None
     data: Any = None
 
@@ -65,9 +66,9 @@ class Making(Spec):
     """A toy model."""
 
     things: Annotated[Ref, To("things")]
-    also: list[Annotated[Ref, To("things")]] = []
+    also: list[Annotated[Ref, To("things")]] = Field(default_factory=list)
     params: Params = Params()
-    free: dict[str, Any] = {}
+    free: dict[str, Any] = Field(default_factory=dict)
     commands: bool = False
     against: Annotated[Ref, To("maker")] | None = None
 

@@ -238,8 +238,7 @@ def test_a_cached_composition_imports_neither_hydra_nor_yaml(chained):
         print(sorted(set(sys.modules) & {{"hydra", "omegaconf", "yaml", "antlr4", "pandas", "sqlalchemy"}}))
     """
     chained.root.joinpath("toy_kinds.py").write_text(
-        (
-            textwrap.dedent("""
+        textwrap.dedent("""
             from mlops.core.resources import Kind
             from mlops.core.specs import Spec
             class Any(Spec):
@@ -253,7 +252,6 @@ def test_a_cached_composition_imports_neither_hydra_nor_yaml(chained):
                 name = "maker"
             KINDS = {"maker": Maker(), "things": Things()}
         """)
-        )
     )
     run = [sys.executable, "-c", textwrap.dedent(program)]
     first, second = (subprocess.run(run, capture_output=True, text=True, check=True, timeout=60).stdout for _ in range(2))

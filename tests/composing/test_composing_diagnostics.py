@@ -71,8 +71,10 @@ GOOD = "data: 1\n"
         (
             "things/a",
             "columns:\n  h: {type: c, values: [yes, n]}\n",
-            "conf/things/a.yaml:2:25: yaml-boolean: YAML reads yes as the boolean true, not as text "
-            '[write "yes" with quotes for the text, or true for the boolean]',
+            (
+                "conf/things/a.yaml:2:25: yaml-boolean: YAML reads yes as the boolean true, not as text "
+                '[write "yes" with quotes for the text, or true for the boolean]'
+            ),
         ),
         ("things/a", "data: ???\n", "conf/things/a.yaml:1:1: missing-value: a value must be given here: ??? stands for none"),
         (
@@ -89,14 +91,18 @@ GOOD = "data: 1\n"
         (
             "things/a",
             "data: ${oc.env:HOME}\n",
-            "conf/things/a.yaml:1:1: env: oc.env may not read HOME: conf/config.yaml does not allow it "
-            "[add it to conf/config.yaml: allow: {env: [HOME]}]",
+            (
+                "conf/things/a.yaml:1:1: env: oc.env may not read HOME: conf/config.yaml does not allow it "
+                "[add it to conf/config.yaml: allow: {env: [HOME]}]"
+            ),
         ),
         (
             "things/a",
             "data: ${now:%Y}\n",
-            "conf/things/a.yaml:1:1: interpolation: '${now:%Y}': there is no such resolver "
-            "[resolvers are oc.create, oc.decode, oc.deprecated, oc.dict.keys, oc.dict.values, oc.select, oc.env]",
+            (
+                "conf/things/a.yaml:1:1: interpolation: '${now:%Y}': there is no such resolver "
+                "[resolvers are oc.create, oc.decode, oc.deprecated, oc.dict.keys, oc.dict.values, oc.select, oc.env]"
+            ),
         ),
         ("things/a", "data: ${vars.\n", None),
         ("things/a", "data: .nan\n", "conf/things/a.yaml:1:1: value: NaN and infinities are no values for a spec"),
@@ -110,14 +116,18 @@ GOOD = "data: 1\n"
         (
             "things/sub/a",
             GOOD,
-            "conf/things/sub: subfolder: conf/things/sub is a folder: resources and options have no subfolders "
-            "[move its files to conf/things/]",
+            (
+                "conf/things/sub: subfolder: conf/things/sub is a folder: resources and options have no subfolders "
+                "[move its files to conf/things/]"
+            ),
         ),
         (
             "things/Bad_name",
             GOOD,
-            "conf/things/Bad_name.yaml: name: 'Bad_name' cannot name a resource "
-            "[use lower-case letters, digits and single hyphens, beginning with a letter, at most 40 characters]",
+            (
+                "conf/things/Bad_name.yaml: name: 'Bad_name' cannot name a resource "
+                "[use lower-case letters, digits and single hyphens, beginning with a letter, at most 40 characters]"
+            ),
         ),
         ("config", "projekt: x\n", "conf/config.yaml:1:1: unknown-key: unknown key 'projekt' [did you mean 'project'?]"),
         ("config", "project: Not A Name\n", None),
