@@ -45,8 +45,8 @@ class Control:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def look(self) -> tuple[str, list[Row]] | None:
-        """Return the supervisor's address and its replicas, in the order they were started; None where no supervisor runs."""
+    def look(self) -> tuple[str | None, list[Row]] | None:
+        """Return the supervisor's address (None: it is about to end) and its replicas, oldest first; None where none runs."""
         answer = self._ask("look")
         return None if answer is None else (answer["address"], answer["replicas"])
 

@@ -104,7 +104,7 @@ class Supervisors:
         found = control.look()
         if found is not None and found[0] == fleet.address:
             return control
-        if found is not None:  # an interrupted deploy on another address
+        if found is not None:  # from an interrupted deploy on another address, or an interrupted stop
             control.shutdown(deploying.within(fleet.drain))
         with explaining(control.folder):
             control.folder.mkdir(mode=0o700, exist_ok=True)

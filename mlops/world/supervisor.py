@@ -11,7 +11,7 @@ tells what became of its replicas. One thread, the standard library only: it is 
 
 Requests, by their "do":
 
-    look                                → protocol, pid, address, replicas: [row]
+    look                                → protocol, pid, address (null: about to end), replicas: [row]
     start     program, labels, log      → id       PROGRAM --fd N --private-uds PATH, output going to the file `log`
     stop      ids, within               → {}       SIGTERM now, SIGKILL after `within` seconds; rows of the dead are dropped
     shutdown  within                    → {}       stop all, then end
@@ -27,6 +27,7 @@ import fcntl
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -123,7 +124,8 @@ class Supervisor:
 
     def _look(self) -> dict[str, Any]:
         rows = [replica.row() for replica in self._replicas.values()]
-        return {"protocol": PROTOCOL, "pid": os.getpid(), "address": self._address, "replicas": rows}
+        address = None if self._is_ending else self._address
+        return {"protocol": PROTOCOL, "pid": os.getpid(), "address": address, "replicas": rows}
 
     def _start(self, program: list[str], labels: dict[str, str], log: str) -> dict[str, Any]:
         if self._is_ending:
@@ -281,6 +283,8 @@ def main(arguments: list[str]) -> int:
         doing = "control"
         control = _open_control(folder)
     except OSError as error:
+        if doing != "lock":  # the folder is ours
+            shutil.rmtree(folder, ignore_errors=True)
         sys.stdout.write(json.dumps({"doing": doing, "errno": error.errno, "reason": error.strerror or str(error)}) + "\n")
         return 1
     _into_background()

@@ -27,7 +27,7 @@ class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 5
 
-    def do_GET(self):  # noqa: D102 - the base class names it so
+    def do_GET(self):
         is_well = state["ready"] and not state["draining"]
         body = b"{}"
         self.send_response(200 if is_well or "health" not in self.path else 503)
@@ -38,10 +38,10 @@ class Answers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_):  # noqa: D102
+    def log_message(self, *_):
         pass
 
-    def address_string(self):  # noqa: D102 - a unix socket's peer has none
+    def address_string(self):
         return "peer"
 
 

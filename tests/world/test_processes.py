@@ -320,6 +320,7 @@ def test_a_port_in_use_names_the_port_and_who_has_it(fleets):
     assert caught.value.message.startswith(f"port {fleets.port} of 127.0.0.1 is in use by ")
     assert f"(pid {os.getpid()})" in caught.value.message
     assert "port:" in caught.value.hint
+    assert not runtime(fleets).exists()
 
 
 def test_a_port_in_use_by_another_rollout_names_that_rollout(fleets):
@@ -398,6 +399,15 @@ def test_a_deploy_on_another_port_than_the_interrupted_one_leaves_one_fleet(flee
     fleets.port = free_port()
     fleets.deploy(OLD, 1)
     assert fleets.is_serving(OLD, 1)
+
+
+def test_a_deploy_waits_for_the_end_of_a_stop_that_was_interrupted(fleets, monkeypatch):
+    monkeypatch.setattr(deploying, "_CLOSING", 0.5)
+    fleets.deploy(OLD, 2)
+    controls.Control(runtime(fleets))._ask("shutdown", within=5.0)
+    assert fleets.door.look(fleets.handle).address is None
+    fleets.deploy(OLD, 2)
+    assert fleets.is_serving(OLD, 2)
 
 
 def test_another_host_holds_the_fleet_and_is_named(fleets):
