@@ -14,8 +14,10 @@ import pytest
 import toys
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mlops.stores.sql import SqlStore
 
+MEMORY = next((path for path in ("/dev/shm",) if Path(path).is_dir()), None)  # noqa: S108 - no disk to wait for
 NAMES = "abcde"
 values = st.integers(0, 3)
 
@@ -116,7 +118,7 @@ LONG = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthC
 
 def run_case(first, second, third, failing, crash):
     """Have `first`, be interrupted on the way to `second`, then go to `third`."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         folder = Path(name)
         world = toys.ToyWorld(files={"f": 1})
         converge(first, folder, world)

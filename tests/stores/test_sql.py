@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 import toys
+
 from mlops.core.addresses import Address
 from mlops.core.errors import StateError, StateLocked, StateVersion
 from mlops.core.states import Entry, Realisation, Record, StepRecord

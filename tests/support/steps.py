@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 from mlops.core.executions import Outcome, Status
@@ -14,8 +16,8 @@ def run(step, report):
     if step.verb == "say":
         report.progress("half", 0.5)
     elif step.verb == "print":
-        print("printed by the step")
-        os.system("echo printed by a child")
+        sys.stdout.write("printed by the step\n")
+        subprocess.run(["echo", "printed by a child"], check=True)
     elif step.verb == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     elif step.verb == "sleep":

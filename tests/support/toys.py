@@ -19,7 +19,7 @@ from mlops.core.worlds import Observation, Request
 from mlops.engine import applying, observing, planning
 
 
-class Crash(BaseException):  # noqa: N818 - stands for kill -9
+class Crash(BaseException):
     """The process is gone, at this very moment."""
 
 
