@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from mlops.core.diagnostics import did_you_mean
 
@@ -56,4 +56,4 @@ def _check_name(name: str) -> str:
     return name
 
 
-MetricName = Annotated[str, AfterValidator(_check_name)]
+MetricName = Annotated[str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "enum": list(METRICS)})]

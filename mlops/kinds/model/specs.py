@@ -68,49 +68,68 @@ Inside = Annotated[str, AfterValidator(_inside)]
 class Treatment(specs.Spec):
     """How columns are prepared; what is left out is decided from the column and the estimator (see `preprocessing`)."""
 
-    impute: Impute | None = None
-    scale: Scale | None = None
-    encode: Encode | None = None
+    impute: Impute | None = Field(
+        default=None, description="What missing values become; none: the estimator gets them as they are"
+    )
+    scale: Scale | None = Field(default=None, description="standard: mean 0 and variance 1; of numbers")
+    encode: Encode | None = Field(default=None, description="How categories and text become numbers")
 
 
 class Preprocess(specs.Spec):
     """Preparation by sort of column, and exceptions by name."""
 
-    numeric: Treatment = Treatment()
-    categorical: Treatment = Treatment()
-    columns: dict[str, Treatment] = Field(default_factory=dict)
+    numeric: Treatment = Field(default=Treatment(), description="Of integers and floats: impute and scale")
+    categorical: Treatment = Field(default=Treatment(), description="Of categories and text: impute and encode")
+    columns: dict[str, Treatment] = Field(default_factory=dict, description="Exceptions, by the column's name")
 
 
 class Outputs(specs.Spec):
-    """What a command leaves in its folder: a model folder (see `mlops.serving.folders`), and a JSON object of numbers."""
+    """What a command leaves in the folder $MLOPS_OUTPUT."""
 
-    artifact: Inside
-    metrics: Inside | None = None
+    artifact: Inside = Field(
+        description="A folder: a model folder (see mlops.serving.folders), or any where the command measures itself"
+    )
+    metrics: Inside | None = Field(default=None, description="A file with a JSON object of numbers; without one mlops measures")
 
 
 class Spec(specs.Spec):
     """A model. Exactly one of `estimator`, `python` and `command` says how it is made."""
 
-    dataset: Dataset
-    train: OutputName = "train"
-    holdout: OutputName | None = "test"
-    label: str
-    features: Annotated[tuple[str, ...], AfterValidator(some)] | None = None
-    positive: Label | None = None
+    dataset: Dataset = Field(description="The dataset that it learns from")
+    train: OutputName = Field(default="train", description="The dataset's output to learn from")
+    holdout: OutputName | None = Field(default="test", description="The dataset's output to measure on; null: none is held out")
+    label: str = Field(description="The column to predict; one with gaps is an error")
+    features: Annotated[tuple[str, ...], AfterValidator(some)] | None = Field(
+        default=None, description="The columns to learn from; all but the label and the key where absent"
+    )
+    positive: Label | None = Field(
+        default=None, description="Of two classes the one that recall, f1 and others count; the last one where absent"
+    )
 
-    estimator: Dotted | None = None
-    python: Entry | None = None
-    command: Annotated[tuple[str, ...], AfterValidator(some)] | None = None
+    estimator: Dotted | None = Field(default=None, description="A classifier or regressor of scikit-learn, by its dotted path")
+    python: Entry | None = Field(
+        default=None, description="module:function in src/, called with (train, label, params, seed); returns a fitted estimator"
+    )
+    command: Annotated[tuple[str, ...], AfterValidator(some)] | None = Field(
+        default=None, description="A program and its arguments, no shell; conf/config.yaml must allow commands"
+    )
 
-    params: dict[str, JsonValue] = Field(default_factory=dict)
-    preprocess: Preprocess = Preprocess()
-    files: tuple[Inside, ...] = ()
-    outputs: Outputs | None = None
-    packages: tuple[str, ...] = ()
+    params: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Of the estimator, function or command; {estimator: PATH, params: {...}} nests an estimator",
+    )
+    preprocess: Preprocess = Field(default=Preprocess(), description="How columns are prepared for `estimator`")
+    files: tuple[Inside, ...] = Field(
+        default=(), description="Files and globs of the project that the command finds in its folder"
+    )
+    outputs: Outputs | None = Field(default=None, description="What the command leaves")
+    packages: tuple[str, ...] = Field(default=(), description="Further packages whose versions the result depends on")
 
     seed: int = Field(default=0, ge=0, lt=2**32)
-    threads: int = Field(default=1, ge=1, le=256)
-    metrics: tuple[MetricName, ...] | None = None
-    format: Literal["skops", "joblib"] = "skops"
-    trusted: tuple[Dotted, ...] = ()
+    threads: int = Field(default=1, ge=1, le=256, description="For fitting and measuring; part of what the result depends on")
+    metrics: tuple[MetricName, ...] | None = Field(
+        default=None, description="Measured on the held-out rows; usual ones where absent"
+    )
+    format: Literal["skops", "joblib"] = Field(default="skops", description="joblib is a pickle: conf/config.yaml must allow it")
+    trusted: tuple[Dotted, ...] = Field(default=(), description="Types beyond scikit-learn's that the stored model may hold")
     description: Description = ""

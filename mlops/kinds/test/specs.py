@@ -60,15 +60,20 @@ def _named(value: Any) -> Any:
     return {"column": value} if isinstance(value, str) else value
 
 
+Part = Annotated[Slicing, BeforeValidator(_named, json_schema_input_type=str | Slicing)]
+
+
 class MetricCheck(specs.Spec):
     """A metric on the held-out rows: on all of them, and on each slice. `max_worse` is by how much it may be worse than what serves."""
 
     metric: MetricName
     min: float | None = None
     max: float | None = None
-    max_worse: float | None = Field(default=None, ge=0)
-    slices: tuple[Annotated[Slicing, BeforeValidator(_named)], ...] = ()
-    min_rows: int = Field(default=30, ge=1)
+    max_worse: float | None = Field(
+        default=None, ge=0, description="By how much it may be worse than what serves, in its own unit"
+    )
+    slices: tuple[Part, ...] = Field(default=(), description="Columns whose parts must hold the condition, too")
+    min_rows: int = Field(default=30, ge=1, description="A slice with fewer rows is skipped")
     severity: Severity = "error"
 
     @model_validator(mode="after")
@@ -134,9 +139,11 @@ Check = Annotated[
 class Spec(specs.Spec):
     """A test of a model, of data, or of both. Checks of data read `dataset`'s table; without one, the model's held-out rows."""
 
-    model: Annotated[Ref, To("model")] | None = None
-    holdout: Annotated[Ref, To("dataset")] | None = None
-    dataset: Annotated[Ref, To("dataset")] | None = None
-    against: Annotated[Ref, To("rollout")] | None = None
+    model: Annotated[Ref, To("model")] | None = Field(default=None, description="The model that metrics are measured on")
+    holdout: Annotated[Ref, To("dataset")] | None = Field(
+        default=None, description="The rows that metrics are measured on; those that the model holds out where absent"
+    )
+    dataset: Annotated[Ref, To("dataset")] | None = Field(default=None, description="The rows that checks of data read")
+    against: Annotated[Ref, To("rollout")] | None = Field(default=None, description="What serves there is compared with")
     checks: Annotated[tuple[Check, ...], AfterValidator(some)]
     description: Description = ""
