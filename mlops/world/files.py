@@ -90,10 +90,12 @@ def observe_all(requests: Sequence[Mapping[str, Any]], world: World) -> list[Obs
         late = {}
         for file in every:
             found = cache.find(file)
-            if found is None:
+            if found is not None:
+                seen[file] = found
+            elif _is_slow(file[0]):
                 late[file] = pool.submit(_look, file)
             else:
-                seen[file] = found
+                seen[file] = cache.keep(file, _look(file))
         for file, future in late.items():
             seen[file] = cache.keep(file, future.result())
     cache.save()
@@ -101,6 +103,13 @@ def observe_all(requests: Sequence[Mapping[str, Any]], world: World) -> list[Obs
 
 
 _File = tuple["Place", Form]
+
+
+def _is_slow(place: Place) -> bool:
+    """Tell whether a thread is worth its while."""
+    with suppress(OSError):  # gone since it was found: reading it will tell
+        return place.filesystem is not None or os.path.getsize(place.path) >= _CHUNK  # noqa: PTH202 - 10,000 of them in one plan
+    return False
 
 
 def _wanted(arguments: Mapping[str, Any], root: str) -> list[_File] | WorldError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.core.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlops.world.files import Form
 
@@ -39,7 +39,8 @@ def locate(name: str, data: bytes, form: Form, rows: Sequence[int], encoding: st
     """Return where each of these rows (from 0) stands: `file:line` in a text file, `file, row N` (from 1) in another."""
     if form.name == "csv":
         wanted = {row + 1: row for row in rows}  # the header is record 0
-        lines = {wanted[record]: line for record, line in _records(data.decode(encoding), form.delimiter) if record in wanted}
+        records = enumerate(_rows(data, form.delimiter, encoding))
+        lines = {wanted[record]: line for record, (line, _) in records if record in wanted}
     elif form.name == "jsonl":
         lines = {row: line for row, (line, _) in enumerate(_filled(data)) if row in set(rows)}
     else:
@@ -85,7 +86,7 @@ def _parse_csv(name: str, data: bytes, delimiter: str) -> Any:
 
 def _header(name: str, data: bytes, delimiter: str) -> list[str]:
     try:
-        header: list[str] = next((row for row in _reader(data.decode(), delimiter) if row), [])
+        header: list[str] = next((row for _, row in _rows(data, delimiter)), [])
     except csv.Error as error:
         message = f"{name}:1: the header cannot be read: {error}"
         raise Refused(message, "check the quotes in its first line") from error
@@ -106,28 +107,21 @@ def check_names(name: str, columns: Sequence[str]) -> None:
 
 
 def _ragged(name: str, data: bytes, delimiter: str, width: int) -> Refused:
-    found = ((line, len(row)) for line, row in _rows(data.decode(), delimiter) if len(row) != width)
+    found = ((line, len(row)) for line, row in _rows(data, delimiter) if len(row) != width)
     shown = [f"{name}:{line}: {count} cells, and the header has {width}" for line, count in islice(found, _SHOWN + 1)]
     more = "\n…and more" if len(shown) > _SHOWN else ""
     return Refused("\n".join(shown[:_SHOWN]) + more, "check the delimiter and the quotes in those lines")
 
 
-def _reader(text: str, delimiter: str) -> Any:
-    return csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter)
-
-
-def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(data: bytes, delimiter: str, encoding: str = "utf-8") -> Iterator[tuple[int, list[str]]]:
     """Yield (line where it begins, cells) of each record that is not empty, the header first."""
-    reader = _reader(text, delimiter)
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig" if encoding == "utf-8" else encoding, newline="")
+    reader = csv.reader(text, delimiter=delimiter)
     line = 1
     for row in reader:
         if row:
             yield line, row
         line = reader.line_num + 1
-
-
-def _records(text: str, delimiter: str) -> Iterable[tuple[int, int]]:
-    return ((record, line) for record, (line, _) in enumerate(_rows(text, delimiter)))
 
 
 def _filled(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -239,9 +239,5 @@ def _name_problems(spec: DatasetSpec) -> Iterable[Diagnostic]:
     for path, name in named.items():
         if name is not None and name not in spec.columns:
             yield _wrong(path, f"no column '{name}' in columns", did_you_mean(name, spec.columns, "columns"))
-    if spec.split is not None and spec.split.by is not None and spec.split.by in spec.columns:
-        sort = spec.columns[spec.split.by].type
-        if sort not in (*NUMBERS, "datetime"):
-            yield _wrong(
-                "split.by", f"'{spec.split.by}' is a {sort} column and has no order in time", "name a datetime or a number"
-            )
+    if spec.split is not None and spec.split.by in spec.columns:
+        yield from cut_problems(spec.split, spec.columns[spec.split.by].type)
