@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops.cli.commands import commands
+from mlops.cli.commands import INTERRUPTED, commands
 from mlops.cli.sessions import Session, complain, look, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-INTERRUPTED = 130
-BUG = 70
+BUG = 70  # exit code where the error is none that mlops knows
 
 
 def main() -> None:

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from mlops.project import Project
 
 CHANGES = 2  # exit code of `plan --check` where something would change
-FAILED = 3  # exit code where steps failed or a verdict was not passed
-INTERRUPTED = 130
+INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 def _set_machine(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's form
@@ -143,6 +142,7 @@ def _plan(project: Project, arguments: Arguments, replace: tuple[str, ...] = (),
 
 def _apply(session: Session, project: Project, made: Plan, *, yes: bool) -> int:
     """Show the plan, ask, apply, and tell how it went."""
+    from mlops.core.errors import StepsFailed
     from mlops.rendering import machine, results
 
     if not session.machine:
@@ -161,7 +161,7 @@ def _apply(session: Session, project: Project, made: Plan, *, yes: bool) -> int:
         say("\n" + results.text(result, made, look(sys.stdout), project.composition.origins.of))
     if result.interrupted:
         return INTERRUPTED
-    return FAILED if results.has_failed(result) else 0
+    return StepsFailed.exit_code if results.has_failed(result) else 0
 
 
 def _confirm(session: Session) -> None:
@@ -288,8 +288,7 @@ def status(session: Session, /, **flags: bool) -> None:
             text = records.status(project.status(), look(sys.stdout))
             if flags["watch"] and sys.stdout.isatty():
                 click.clear()
-            say(text)
-            if not flags["watch"]:
+            if not say(text) or not flags["watch"]:
                 return
             project.world.clock.sleep(2.0)
 

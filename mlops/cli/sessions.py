@@ -85,7 +85,10 @@ class Session:
         if self.machine:
             from mlops.rendering import machine
 
-            yield lambda event: say(machine.event(event))
+            def tell(event: Event) -> None:
+                say(machine.event(event))
+
+            yield tell
         elif sys.stdout.isatty():
             from mlops.rendering.live import Live
 
@@ -95,15 +98,23 @@ class Session:
             from mlops.rendering import progress
 
             plain = look(sys.stdout)
-            yield lambda event: say(line) if (line := progress.line(event, plain)) is not None else None
+
+            def tell(event: Event) -> None:
+                line = progress.line(event, plain)
+                if line is not None:
+                    say(line)
+
+            yield tell
 
 
-def say(text: str) -> None:
-    """Print to standard output; once its reader has gone, print nowhere, so that an apply goes on."""
+def say(text: str) -> bool:
+    """Print to standard output; once its reader has gone, return False and print nowhere, so that an apply goes on."""
     try:
         click.echo(text)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def complain(text: str) -> None:

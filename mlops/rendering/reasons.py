@@ -10,7 +10,7 @@ from mlops.rendering import words
 from mlops.rendering.looks import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mlops.core.plans import Change, FieldChange, Reason
 
@@ -68,6 +68,12 @@ def _blocked(change: Change) -> str:
         test: found for reason in change.reasons if reason.code == "blocked" for test, found in reason.detail["tests"].items()
     }
     return "; ".join(f"blocked: {test} failed{_checks(known.get(test, ()))}" for test in change.blocked)
+
+
+def refused(changes: Iterable[Change]) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Return the failing checks of every test that is known to block one of the changes."""
+    known = [reason.detail["tests"] for change in changes for reason in change.reasons if reason.code == "blocked"]
+    return {test: failed for tests in known for test, failed in tests.items()}
 
 
 def _checks(failed: Sequence[Mapping[str, Any]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.executions import Status
-from mlops.rendering import plans, words
+from mlops.rendering import plans, reasons, words
 from mlops.rendering.looks import clean, table
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def text(result: Result, plan: Plan, look: Look, where: Callable[[str], Origin |
     def place(address: str, message: str) -> Origin | None:
         return _field_in(message, changes.get(address)) or where(address)  # type: ignore[call-overload]
 
-    sections = [*_failures(result, look, place), *_verdicts(result, look), *_held(result, look)]
+    sections = [*_failures(result, look, place), *_verdicts(result, look), *_known(result, plan, look), *_held(result, look)]
     style = "bad" if has_failed(result) or result.interrupted else "good"
     return "\n".join([*sections, look.paint(closing(result, plan), style)])
 
@@ -98,6 +98,16 @@ def _verdicts(result: Result, look: Look) -> Iterator[str]:
         yield f"{outcome.step.rpartition('/')[0]} {says}"
         yield from checks([check for check in outcome.facts.get("checks", ()) if not check["passed"]], look)
         yield ""
+
+
+def _known(result: Result, plan: Plan, look: Look) -> Iterator[str]:
+    """Show the verdicts that were known before this apply and block one of its steps."""
+    judged = {outcome.step.rpartition("/")[0] for outcome in result.outcomes if "passed" in outcome.facts}
+    for test, failed in reasons.refused(plan.changes).items():
+        if test not in judged:
+            yield f"{test} {look.paint('did not pass', 'bad')} when it was last run"
+            yield from checks(failed, look)
+            yield ""
 
 
 def checks(found: Sequence[Any], look: Look) -> list[str]:

@@ -11,7 +11,7 @@ from mlops.core.addresses import Address
 from mlops.core.diagnostics import Origin
 from mlops.core.events import Event
 from mlops.core.executions import Failure, Outcome, Result, Status
-from mlops.core.plans import FORMAT, Action, Change, Do, FieldChange, Plan, Step
+from mlops.core.plans import FORMAT, Action, Change, Do, FieldChange, Plan, Reason, Step
 from mlops.rendering import machine, progress, results
 from mlops.rendering.looks import Look
 
@@ -99,6 +99,17 @@ def test_a_failure_names_the_changed_field_that_its_message_quotes():
     failed = Outcome("model.credit/fit", Status.FAILED, failure=Failure("model", "the label 'targt' is no column"))
     text = results.text(Result((failed,), 1.0), plan, Look(), where)
     assert text.startswith("failed[model] model.credit fit  conf/model/credit.yaml:3:8\n")
+
+
+def test_a_verdict_that_was_known_before_is_shown_where_it_blocks():
+    reason = Reason("blocked", {"tests": {"test.credit": CHECKS[:1]}})
+    plan = replace(PLAN, changes=(Change(Address("rollout.credit"), Action.UPDATE, (reason,), blocked=("test.credit",)),))
+    blocked = Outcome("rollout.credit/deploy", Status.BLOCKED, failure=Failure("blocked", "test.credit did not pass"))
+    assert results.text(Result((blocked,), 0.1), plan, Look(), where).splitlines()[:3] == [
+        "test.credit did not pass when it was last run",
+        "  check    expected  got",
+        "  roc_auc  ≥ 0.78    0.7123",
+    ]
 
 
 def test_a_failing_verdict_alone_fails_the_apply():
