@@ -74,8 +74,10 @@ CASES = {
         [
             (
                 "estimator",
-                ("the estimator 'lightgbm.LGBMClassifier' may not be imported: only scikit-learn's may, "
-                "and those of packages that the project allows"),
+                (
+                    "the estimator 'lightgbm.LGBMClassifier' may not be imported: only scikit-learn's may, "
+                    "and those of packages that the project allows"
+                ),
             )
         ],
     ),
@@ -84,8 +86,10 @@ CASES = {
         [
             (
                 "estimator",
-                ("the estimator 'sklearn_evil.Model' may not be imported: only scikit-learn's may, "
-                "and those of packages that the project allows"),
+                (
+                    "the estimator 'sklearn_evil.Model' may not be imported: only scikit-learn's may, "
+                    "and those of packages that the project allows"
+                ),
             )
         ],
     ),
