@@ -89,6 +89,9 @@ class Running:
         connection = http.client.HTTPConnection(*self.address, timeout=20)
         try:
             return ask(connection, method, path, body, headers)
+        except ConnectionRefusedError:
+            code = self.process.poll()
+            pytest.fail(f"the replica is gone, exit code {code}; its log:\n{self.log_path.read_text()}")
         finally:
             connection.close()
 
@@ -124,6 +127,8 @@ def start(tmp_path_factory):
     def begin(folder, *options, ready=True, address=None, private=True, **popen):
         place = tmp_path_factory.mktemp("replica")
         own = ["--private-uds", place / "p.sock"] if private else []
+        if "--die-with-parent" not in options:
+            own += ["--die-with-parent", os.getpid()]
         if "--fd" not in options and "--bind" not in options:
             options = (*options, "--bind", "127.0.0.1:0")
         with (place / "log").open("wb") as log:
