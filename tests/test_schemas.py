@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import jsonschema
 import pytest
 from pydantic import Field
 
-from mlops import schemas
+from mlops import kinds, schemas
 from mlops.core import plans, specs
 from mlops.core.addresses import Address, Ref
 from mlops.core.diagnostics import Origin
@@ -137,3 +138,10 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "schemas").write_text("")
     with pytest.raises(StateError, match="schemas cannot be written"):
         schemas.write(tmp_path / "schemas", {})
+
+
+def test_the_schemas_of_the_repository_are_those_of_the_code():
+    folder = Path(__file__).parents[1] / "schemas"
+    if not folder.is_dir():
+        pytest.skip("no schemas/ in the repository: make schemas")
+    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == schemas.documents(kinds.load())
