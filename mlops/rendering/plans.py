@@ -87,7 +87,8 @@ def _approximately(change: Change) -> str:
 
 def _change(change: Change, layout: _Layout, look: Look) -> Iterator[str]:
     style = STYLES[change.action]
-    first, *rest = textwrap.wrap(reasons.summary(change), layout.why) or [""]
+    why = reasons.summary(change)
+    first, *rest = [why] if cells(why) <= layout.why else textwrap.wrap(why, layout.why)
     head = f"{look.paint(change.action.value, style)} {look.paint(pad(change.address, layout.address), style)}"
     yield f"{head}{GAP}{pad(first, layout.why)}{GAP}{look.paint(_approximately(change), 'dim')}".rstrip()
     margin = " " * (2 + layout.address + len(GAP))
