@@ -14,7 +14,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import HealthCheck, Phase, event, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -155,6 +155,26 @@ def _by_hydra(root: Path, conf: Path, given_overrides: list[str]) -> dict[str, A
     overlay=overlays,
     own=overlays.filter(lambda text: "defaults" not in text and "vars: " not in text),
     given_overrides=overrides,
+)
+@example(  # a file that another includes, and whose package header leads elsewhere
+    files={
+        "a": ("defaults: [c-d, _self_]\n", "{k1: 1, k2: 2}"),
+        "b": ("", "{k1: 1, k2: 2}"),
+        "c-d": ("# @package things.b\n", "{k1: 3, k2: 4}"),
+    },
+    overlay="",
+    own="",
+    given_overrides=[],
+)
+@example(  # interpolations that climb out of their file
+    files={
+        "a": ("", "{k1: '${...b.data.k1}', k2: '${....things.b.data.k2}', k3: ['${....b.data.k2}']}"),
+        "b": ("", "{k1: 1, k2: 2}"),
+        "c-d": ("", "'${..b.data}'"),
+    },
+    overlay="",
+    own="",
+    given_overrides=[],
 )
 def test_any_project_composes_as_with_hydra_alone(make_project, files, overlay, own, given_overrides):
     """Resources are equal to Hydra's, whichever files go direct; where Hydra refuses a project, so do we."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import toys
 
 from mlops.core.addresses import Address
 from mlops.core.errors import CycleError, PlanError, SpecError, StalePlan, StateLocked
 from mlops.core.executions import Status
 from mlops.core.plans import Action, from_json, to_json
 from mlops.stores.sql import SqlStore
+
+import toys
 
 
 @pytest.fixture

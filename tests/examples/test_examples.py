@@ -8,6 +8,7 @@ import urllib.error
 from pathlib import Path
 
 import pytest
+
 import shell
 
 ROOT = Path(__file__).parents[2]

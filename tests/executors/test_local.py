@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
-import steps
+
 from mlops.core.addresses import Address
 from mlops.core.events import Event
 from mlops.core.executions import Checkpoint, Outcome, Status
 from mlops.core.plans import Do, Step
 from mlops.executors.local import Limits, Local
+
+import steps
 
 
 def step(verb, name="a", *, here=False, **op):

@@ -11,11 +11,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import toys
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops.stores.sql import SqlStore
+
+import toys
 
 MEMORY = next((path for path in ("/dev/shm",) if Path(path).is_dir()), None)  # noqa: S108 - no disk to wait for
 NAMES = "abcde"

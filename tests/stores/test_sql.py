@@ -9,12 +9,13 @@ import sys
 from datetime import timedelta
 
 import pytest
-import toys
 
 from mlops.core.addresses import Address
 from mlops.core.errors import StateError, StateLocked, StateVersion
 from mlops.core.states import Entry, Realisation, Record, StepRecord
 from mlops.stores.sql import SqlStore
+
+import toys
 
 URL = "sqlite:///state.db"
 

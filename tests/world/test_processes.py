@@ -1,5 +1,6 @@
 """Fleets of real processes on loopback, under a real supervisor; the replica is replica_program.py."""
 
+import errno
 import json
 import os
 import re
@@ -453,6 +454,29 @@ def test_a_supervisor_that_does_not_answer_is_unavailable(fleets, monkeypatch):
     os.kill(fleets.supervisor(), signal.SIGSTOP)
     with pytest.raises(Unavailable, match="does not answer"):
         fleets.replicas()
+
+
+def test_another_user_cannot_reach_the_control_socket(fleets):
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    fleets.deploy(OLD)
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        with socket.socket(socket.AF_UNIX) as caller:
+            os._exit(caller.connect_ex(str(runtime(fleets) / "control")))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.EACCES
+
+
+def test_old_logs_are_removed_and_those_of_living_replicas_are_kept(fleets, monkeypatch):
+    monkeypatch.setattr(deploying, "_KEPT_LOGS", 2)
+    fleets.deploy(OLD)
+    oldest = Path(fleets.replicas()[0].log)
+    for count in (3, 1, 3, 1, 3):
+        fleets.deploy(OLD, count)
+    logs = {path.name for path in oldest.parent.glob("*T*.log")}
+    assert logs == {Path(replica.log).name for replica in fleets.replicas()}
+    assert oldest.name in logs
 
 
 @pytest.mark.parametrize(

@@ -188,12 +188,19 @@ def _whole_text(present: pd.Series[Any], sort: str, form: str | None) -> tuple[A
     if sort in ("string", "category"):
         return present.to_numpy(dtype=object), good
     if sort == "datetime":
-        times = pd.to_datetime(present.str.strip(), format=form or "ISO8601", errors="coerce", utc=True)
+        texts = present.str.strip()
+        texts = texts.where(texts.str.fullmatch(_times(form)))
+        times = pd.to_datetime(texts, format=form or "ISO8601", errors="coerce", utc=True)
         return _utc(times).to_numpy(), times.isna().to_numpy()
     if sort == "bool" or not _all_match(texts := _arrow(present), _INT if sort == "int" else _FLOAT):
         return None
     values = pc.cast(pc.utf8_ltrim(texts, "+"), _DTYPES[sort].replace("float64", "double")).to_numpy(zero_copy_only=False)
     return (values, good) if sort == "int" or np.isfinite(values).all() else None
+
+
+def _times(form: str | None) -> str:
+    """Return the pattern of a time in text: pandas would read more, among it `now`."""
+    return _DATE if form is None else ".*[0-9].*"
 
 
 def _utc(times: pd.Series[Any]) -> pd.Series[Any]:
@@ -211,7 +218,7 @@ def _each(values: Iterable[Any], one: Callable[[Any], Any], sort: str) -> tuple[
         try:
             found.append(one(value))
             bad.append(False)
-        except (ValueError, OverflowError):
+        except (ValueError, TypeError, OverflowError):
             found.append(void)
             bad.append(True)
     return np.array(found, dtype=_DTYPES.get(sort, object)), np.array(bad, dtype=bool)
@@ -232,10 +239,7 @@ def _to_int(value: Any) -> int:
 def _to_float(value: Any) -> float:
     if _is_bool(value) or (isinstance(value, str) and re.fullmatch(_FLOAT, value.strip()) is None):
         raise ValueError
-    try:
-        number = float(value)
-    except TypeError:
-        raise ValueError from None
+    number = float(value)
     if not math.isfinite(number):
         raise ValueError
     return number
@@ -256,7 +260,7 @@ def _to_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, dict | list | tuple | set | bytes):
-        raise ValueError  # noqa: TRY004 - one error says that a value does not fit: nested, or no text
+        raise TypeError  # nested, or no text
     return str(value)
 
 
@@ -265,7 +269,9 @@ def _to_time(form: str | None) -> Callable[[Any], Any]:
         import pandas as pd
 
         if not isinstance(value, str | dt.date):
-            raise ValueError  # noqa: TRY004 - the same: a number of what, since when?
+            raise TypeError  # a number of what, since when?
+        if isinstance(value, str) and re.fullmatch(_times(form), value.strip()) is None:
+            raise ValueError
         time = pd.to_datetime(value, format=(form or "ISO8601") if isinstance(value, str) else None, utc=True)
         return time.tz_localize(None).to_datetime64()
 

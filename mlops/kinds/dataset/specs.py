@@ -57,7 +57,7 @@ class Column(Spec):
     format: str | None = Field(default=None, description="How a datetime is written, such as %d.%m.%Y; ISO 8601 where absent")
     nullable: bool = False
     unique: bool = False
-    description: Description | None = None
+    description: Description = ""
 
 
 class Split(Spec):
@@ -91,7 +91,7 @@ class DatasetSpec(Spec):
     key: str | None = Field(default=None, description="Column that tells rows apart; no feature of a model")
     split: Split | None = None
     sha256: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{64}$", description="The only bytes that are accepted")
-    description: Description | None = None
+    description: Description = ""
 
 
 def problems(spec: DatasetSpec) -> Iterator[Diagnostic]:

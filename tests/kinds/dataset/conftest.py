@@ -51,10 +51,16 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path):
-    return make(tmp_path)
+    return _make(tmp_path)
 
 
-def make(root):
+@pytest.fixture(scope="session")
+def make():
+    """Return the function that makes a project in a folder, for tests that need many."""
+    return _make
+
+
+def _make(root):
     """Return a project in the folder `root`."""
     scratch = iter(range(10**6))
 
