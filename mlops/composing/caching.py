@@ -122,7 +122,7 @@ class Cache:
     def __init__(self, root: Path, overrides: Sequence[str], kinds: Mapping[str, Kind]) -> None:
         self._folder = root / FOLDER
         self.signature = signature(kinds)
-        name = hashlib.sha256(msgspec.msgpack.encode([self.signature, list(overrides)])).hexdigest()[:32]
+        name = hashlib.sha256(msgspec.msgpack.encode(list(overrides))).hexdigest()[:32]
         self._file = self._folder / f"{name}{SUFFIX}"
 
     def load(self) -> Kept | None:

@@ -97,7 +97,7 @@ class Resolver:
 
     def _value(self, text: str, node: Any, path: str) -> Any:
         try:
-            if not _ABSOLUTE.sub("", text).count(MARK) and "\\" not in text:
+            if MARK not in _ABSOLUTE.sub("", text):
                 if text not in self._known:
                     self._known[text] = _plain(OmegaConf.create({"value": text}, parent=self._tree)["value"])
                 return self._known[text]
@@ -125,7 +125,7 @@ class Resolver:
             elif kind in self._kinds:
                 self._need_all(address, kind)
         rest = _ABSOLUTE.sub("", text)
-        if MARK not in rest and "\\" not in rest:
+        if MARK not in rest:
             return False
         relative = [len(match[1]) for match in _RELATIVE.finditer(rest)]
         if MARK in _VARIABLE.sub("", _RELATIVE.sub("", rest)) or any(dots > depth for dots in relative):
