@@ -30,6 +30,7 @@ _MARGIN = 2.0  # seconds for a replica to end once nothing is in flight
 _PATIENCE = 5.0  # seconds for a replica that may be busy to say whether it is ready, before it is taken for hung
 _POLL = 0.02
 _LAST_LINES = 5
+_KEPT_LOGS = 20  # of replicas that ended; the names begin with the time
 
 
 def within(drain: float) -> float:
@@ -108,8 +109,9 @@ class Deployment:
         except BaseException:
             self._take_back(new)
             raise
-        self._end([row["id"] for row in found if row["id"] not in kept])
+        self._end([row for row in found if row["id"] not in kept])
         self._await_ready([*kept, *new])  # none may have been lost meanwhile
+        self._remove_old_logs()
 
     def _bring_up(self, new: list[int], count: int, at_once: int) -> None:
         """Add `count` replicas to `new`, some at a time, so that each has the time of the spec for itself."""
@@ -170,10 +172,18 @@ class Deployment:
             if not self._control.rows():
                 self._control.shutdown(_MARGIN)
 
-    def _end(self, others: list[int]) -> None:
-        if others:
-            self._say(f"draining {len(others)} replica{'s' if len(others) > 1 else ''}", None)
-            self._control.stop(others, within(self._fleet.drain))
+    def _end(self, others: list[Row]) -> None:
+        alive = sum(row["code"] is None for row in others)
+        if alive:
+            self._say(f"draining {alive} replica{'s' if alive > 1 else ''}", None)
+        self._control.stop([row["id"] for row in others], within(self._fleet.drain))
+
+    def _remove_old_logs(self) -> None:
+        used = {row["log"] for row in self._control.rows()}
+        by_time = sorted(self._logs.glob("*T*-*.log"))
+        for log in by_time[:-_KEPT_LOGS]:
+            if str(log) not in used:
+                log.unlink(missing_ok=True)
 
 
 def _at_once(found: list[Row]) -> int:

@@ -71,6 +71,9 @@ class Supervisors:
             Refused: the port is taken, a new replica fails or is not ready in time; replicas that served before still do.
             Unavailable: the supervisor does not answer.
         """
+        if sys.platform != "linux":
+            message = f"replicas as local processes need Linux; this is {sys.platform}"
+            raise Refused(message, "choose another target")
         handle = self.handle(fleet.name)
         if fleet.machine != handle["machine"]:
             message = f"the plan was made for another host (machine {fleet.machine}; this is {handle['host']}, machine {handle['machine']})"

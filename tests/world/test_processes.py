@@ -460,11 +460,12 @@ def test_another_user_cannot_reach_the_control_socket(fleets):
     if os.getuid() != 0:
         pytest.skip("only root can become another user")
     fleets.deploy(OLD)
+    control = str(runtime(fleets) / "control")
     child = os.fork()
     if child == 0:
         os.setuid(65534)
         with socket.socket(socket.AF_UNIX) as caller:
-            os._exit(caller.connect_ex(str(runtime(fleets) / "control")))
+            os._exit(caller.connect_ex(control))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.EACCES
 
 
