@@ -65,6 +65,9 @@ def look(place: Place) -> os.stat_result:
         raise Refused(message, _neighbour(place)) from error
     except OSError as error:
         raise explained(error, place.name) from error
+    except ValueError as error:
+        message = f"{place.name!r} is no path: {error}"
+        raise Refused(message, "check the path") from error
     if stat.S_ISDIR(found.st_mode):
         message = f"{place.name} is a folder"
         raise Refused(message, f"name the files in it, for example {place.name.rstrip('/')}/*.csv")

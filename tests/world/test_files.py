@@ -3,8 +3,12 @@
 import hashlib
 import json
 import os
+import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
+from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 
@@ -85,6 +89,7 @@ def test_quotes_inside_fields_are_left_to_the_parser(root):
         ("data/*.parquet", "no file matches data/*.parquet", "data has: credit.csv"),
         ("data", "data is a folder", "name the files in it, for example data/*.csv"),
         ("/dev/null", "/dev/null is no regular file", "name a file that can be read twice"),
+        ("a\0b", "'a\\x00b' is no path: embedded null byte", "check the path"),
         ("nosuch://a/b", "nosuch://a/b cannot be read: Protocol not known: nosuch", "check the URL"),
         ("memory://nowhere.csv", "memory://nowhere.csv does not exist", "check the path"),
         ("memory://nowhere/*.csv", "no file matches memory://nowhere/*.csv", "check the pattern"),
@@ -94,6 +99,24 @@ def test_what_cannot_be_observed_says_what_and_what_to_do(root, path, message, h
     with pytest.raises(Refused) as error:
         observe({"path": path}, root)
     assert (error.value.message, error.value.hint) == (message, hint)
+
+
+def _observe_as_nobody(root):
+    os.setuid(65534)
+    found = observe_all([{"path": "data/credit.csv"}], root)[0]
+    return found.message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_a_file_of_another_user_is_refused():
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        root = Path(folder)
+        root.chmod(0o755)
+        (root / "data").mkdir()
+        (root / "data" / "credit.csv").write_bytes(CSV)
+        (root / "data" / "credit.csv").chmod(0o600)
+        message = "data/credit.csv may not be accessed: permission denied"
+        assert pool.submit(_observe_as_nobody, root).result() == message
 
 
 def test_a_broken_parquet_file_is_refused(root):

@@ -259,8 +259,8 @@ def _to_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, dict | list | tuple | set | bytes):
-        raise TypeError  # nested, or no text
+    if hasattr(value, "__iter__"):
+        raise TypeError  # nested, or bytes
     return str(value)
 
 
@@ -268,11 +268,14 @@ def _to_time(form: str | None) -> Callable[[Any], Any]:
     def to_time(value: Any) -> Any:
         import pandas as pd
 
-        if not isinstance(value, str | dt.date):
+        if isinstance(value, str):
+            if re.fullmatch(_times(form), value.strip()) is None:
+                raise ValueError
+            time = pd.to_datetime(value.strip(), format=form or "ISO8601", utc=True)
+        elif isinstance(value, dt.date):
+            time = pd.to_datetime(value, utc=True)
+        else:
             raise TypeError  # a number of what, since when?
-        if isinstance(value, str) and re.fullmatch(_times(form), value.strip()) is None:
-            raise ValueError
-        time = pd.to_datetime(value, format=(form or "ISO8601") if isinstance(value, str) else None, utc=True)
         return time.tz_localize(None).to_datetime64()
 
     return to_time

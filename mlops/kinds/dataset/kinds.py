@@ -49,9 +49,7 @@ class Dataset(Kind):
 
     def steps(self, spec: DatasetSpec, _address: Address) -> tuple[Template, ...]:
         """Return the step that reads."""
-        columns = spec.columns and {
-            name: column.model_copy(update={"description": ""}) for name, column in spec.columns.items()
-        }
+        columns = spec.columns and {name: column.model_copy(update={"description": ""}) for name, column in spec.columns.items()}
         op = Read(
             source=spec.source,
             columns=columns,

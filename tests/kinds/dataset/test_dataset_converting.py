@@ -77,6 +77,9 @@ def _one(value, sort, form=None):
         ("category", True, "true"),
         ("string", {"a": 1}, None),
         ("string", b"x", None),
+        ("string", np.array([1, 2]), None),
+        ("datetime", " 2024-01-31 ", np.datetime64("2024-01-31")),
+        ("datetime", "today", None),
         ("datetime", "2024-01-31", np.datetime64("2024-01-31T00:00:00")),
         ("datetime", "2024-01-31T10:00:00+02:00", np.datetime64("2024-01-31T08:00:00")),
         ("datetime", "2024-01-31 10:00:00.25", np.datetime64("2024-01-31T10:00:00.25")),
@@ -86,12 +89,19 @@ def _one(value, sort, form=None):
         ("datetime", "2024-02-30", None),
         ("datetime", "now", None),
         ("datetime", dt.date(2024, 1, 31), np.datetime64("2024-01-31T00:00:00")),
-        ("datetime", dt.datetime(2024, 1, 31, 10, tzinfo=dt.timezone(dt.timedelta(hours=2))), np.datetime64("2024-01-31T08:00:00")),
+        (
+            "datetime",
+            dt.datetime(2024, 1, 31, 10, tzinfo=dt.timezone(dt.timedelta(hours=2))),
+            np.datetime64("2024-01-31T08:00:00"),
+        ),
         ("datetime", 20240131, None),
     ],
 )
 def test_a_value_becomes_what_its_type_says_or_does_not_fit(sort, value, expected):
     assert _one(value, sort) == expected
+    if isinstance(value, str):  # as an object beside others, as JSON lines have it
+        values, bad = convert(pd.Series([value, ""], dtype=object), sort)
+        assert (None if bad[0] else values[0]) == expected
 
 
 def test_a_datetime_may_be_written_in_a_form_of_its_own():
@@ -102,7 +112,9 @@ def test_a_datetime_may_be_written_in_a_form_of_its_own():
 _texts = st.one_of(
     st.integers(-(10**20), 10**20).map(str),
     st.floats(allow_nan=True).map(repr),
-    st.sampled_from(["", "x", " 1", "1 ", "+1", "1.", ".5", "1e5", "true", "No", "0x1F", "007", "2024-01-31", "2024-01-31T10:00:00Z", "é"]),
+    st.sampled_from(
+        ["", "x", " 1", "1 ", "+1", "1.", ".5", "1e5", "true", "No", "0x1F", "007", "2024-01-31", "2024-01-31T10:00:00Z", "é"]
+    ),
     st.text(max_size=3),
 )
 
@@ -120,7 +132,11 @@ def test_a_column_at_once_gives_what_its_values_give_one_by_one(texts, sort):
 
 
 @settings(max_examples=200, deadline=None)
-@given(values=st.lists(st.one_of(st.integers(), st.floats(), st.booleans(), st.text(max_size=2), st.none(), st.lists(st.none())), max_size=5))
+@given(
+    values=st.lists(
+        st.one_of(st.integers(), st.floats(), st.booleans(), st.text(max_size=2), st.none(), st.lists(st.none())), max_size=5
+    )
+)
 def test_every_value_fits_the_type_that_is_inferred(values):
     column = pd.Series(values, dtype=object)
     present = column[~converting.is_missing(column, {""})]
@@ -160,7 +176,14 @@ def test_types_of_text_are_inferred_by_all_values(values, sort):
 
 @pytest.mark.parametrize(
     ("dtype", "sort"),
-    [("int8", "int"), ("uint64", "int"), ("float32", "float"), ("bool", "bool"), ("datetime64[s]", "datetime"), ("category", "category")],
+    [
+        ("int8", "int"),
+        ("uint64", "int"),
+        ("float32", "float"),
+        ("bool", "bool"),
+        ("datetime64[s]", "datetime"),
+        ("category", "category"),
+    ],
 )
 def test_types_of_numpy_columns_are_their_own(dtype, sort):
     column = pd.Series([0, 1]).astype(dtype)
