@@ -30,6 +30,7 @@ _MARGIN = 2.0  # seconds for a replica to end once nothing is in flight
 _PATIENCE = 5.0  # seconds for a replica that may be busy to say whether it is ready, before it is taken for hung
 _POLL = 0.02
 _LAST_LINES = 5
+_SAYS = "mlops-serve: "  # how `mlops.serving` begins the one line in which it gives up
 _KEPT_LOGS = 20  # of replicas that ended; the names begin with the time
 
 
@@ -152,8 +153,9 @@ class Deployment:
         """Raise where one of `count` replicas ended."""
         for row in rows:
             if row["code"] is not None:
-                lines = _last_lines(row["log"], 1) or ["it wrote nothing"]
-                message = f"a replica of {self._fleet.model} {self._fleet.version} died ({controls.ending(row)}): {lines[-1]}"
+                message = (
+                    f"a replica of {self._fleet.model} {self._fleet.version} died ({controls.ending(row)}): {_reason(row['log'])}"
+                )
                 raise Refused(message, f"its log is {row['log']}")
         if len(rows) < count:
             message = f"replicas of {self._fleet.name} were stopped by another hand"
@@ -190,6 +192,13 @@ def _at_once(found: list[Row]) -> int:
     """Return how many replicas may start together: one per core, and only one where others need the cores to answer."""
     is_serving = any(row["code"] is None for row in found)
     return 1 if is_serving else len(os.sched_getaffinity(0))
+
+
+def _reason(log: str) -> str:
+    """Return why a replica ended: the line in which the server says so, for libraries may write after it; else its last line."""
+    lines = _last_lines(log, _LAST_LINES * 4)
+    own = [line.removeprefix(_SAYS) for line in lines if line.startswith(_SAYS)]
+    return [*lines, *own][-1] if lines else "it wrote nothing"
 
 
 def _last_lines(log: str, count: int) -> list[str]:

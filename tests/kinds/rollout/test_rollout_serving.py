@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from mlops.core.addresses import Address
+from mlops.core.errors import Refused
 from mlops.core.ops import bind
 from mlops.core.settings import Allow
 from mlops.core.states import Record, StepRecord
@@ -149,6 +150,16 @@ def test_a_new_version_replaces_the_old_under_load_and_no_request_fails(project)
     assert failures == []
     assert set(answers) == {(version(old), 30.0), (version(new), 300.0)}
     assert set(answers[count + 4 :]) == {(version(new), 300.0)}
+
+
+def test_a_model_that_fails_is_refused_with_its_own_words_and_the_old_one_goes_on(project):
+    old = project.artifact(10)
+    project.apply(old)
+    with pytest.raises(Refused, match=r"died \(exit code 1 at .*\): the model does not answer .* name 'oops' is not defined"):
+        project.apply(project.artifact("oops"))
+    assert project.observed().value is None
+    with closing(HTTPConnection("127.0.0.1", project.port, timeout=5)) as connection:
+        assert ask(connection) == (version(old), 30.0)
 
 
 def test_the_supervisor_needs_nothing_but_the_standard_library():
