@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import kinds as kinds_room
 from mlops.composing import compositions
 from mlops.core.addresses import Address
-from mlops.core.errors import MlopsError, PlanError
+from mlops.core.errors import MlopsError, PlanError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.worlds import Place
 from mlops.engine import applying, observing, planning
@@ -22,7 +22,7 @@ from mlops.world import owners
 from mlops.world.doors import STATE, Doors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -192,7 +192,9 @@ def run_step(place: Place, step: Step, report: Report) -> Outcome:
         try:
             made = _ops()[step.verb].model_validate(dict(step.op)).run(world)
         except Exception as error:  # noqa: BLE001 - the one place that turns an exception into an outcome
-            return Outcome(step.id, Status.FAILED, seconds=world.clock.monotonic() - started, failure=_failure(error))
+            return Outcome(
+                step.id, Status.FAILED, seconds=world.clock.monotonic() - started, failure=_failure(error, world.secrets.hide)
+            )
         seconds = world.clock.monotonic() - started
         return Outcome(step.id, Status.DONE, dict(made.outputs), dict(made.facts), seconds)
 
@@ -202,13 +204,14 @@ def _ops() -> dict[str, Any]:
     return {op.verb: op for kind in kinds().values() for op in kind.ops}
 
 
-def _failure(error: Exception) -> Failure:
-    from mlops.core.errors import Unavailable
-
+def _failure(error: Exception, hide: Callable[[str], str]) -> Failure:
+    """Put the error in words, without any secret value that a library put into its message."""
     if isinstance(error, MlopsError):
-        return Failure(error.code, error.message, error.hint, may_retry=isinstance(error, Unavailable))
-    trace = "".join(traceback.format_exception(error))
-    return Failure("bug", f"{type(error).__name__}: {error}", "this is not expected: please report it with the trace", trace)
+        hint = error.hint and hide(error.hint)
+        return Failure(error.code, hide(error.message), hint, may_retry=isinstance(error, Unavailable))
+    trace = hide("".join(traceback.format_exception(error)))
+    message = hide(f"{type(error).__name__}: {error}")
+    return Failure("bug", message, "this is not expected: please report it with the trace", trace)
 
 
 def _addresses(texts: Sequence[str]) -> tuple[Address, ...]:

@@ -49,7 +49,7 @@ class When(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field of a spec, before and after; None on the side where the resource does not exist."""
+    """One field of a spec that is recorded and desired otherwise; None where the field is not there."""
 
     path: str
     before: Any
@@ -74,7 +74,7 @@ class Reason:
     kind        {}                                  the kind's revision was raised
     unfinished  {}                                  the last change of it did not finish
     asked       {}                                  by --replace
-    blocked     {tests}                             a required test is known to fail
+    blocked     {tests: {address: [failing check]}} required tests are known to fail
     """
 
     code: str

@@ -201,6 +201,10 @@ class Secrets(Protocol):
         """Return the secret `name` (environment variable MLOPS_SECRET_<NAME>); raise Refused where there is none."""
         ...
 
+    def hide(self, text: str) -> str:
+        """Return the text with every secret value in it replaced."""
+        ...
+
 
 class Clock(Protocol):
     """Time. Nothing else reads it."""

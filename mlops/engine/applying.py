@@ -97,6 +97,7 @@ class _Run:
         self.outcomes: dict[str, Outcome] = {}
         self.entries: list[Entry] = []
         self.beat = hands.clock.monotonic()
+        self.has_said_stop = False
         self.last = {entry.step: entry.body for entry in state.pending if entry.event == "checkpoint"}
 
     def is_open(self) -> bool:
@@ -209,8 +210,9 @@ class _Run:
         self.running[step.id] = (step, self.hands.clock.monotonic())
         record = self.intent(step)
         self.entries.append(self.entry("begin", step, {"key": key}, record=record))
-        change = self.changes[step.address]
-        data = {"do": step.do.value, "verb": step.verb, "seconds": change.seconds}
+        before = self.records.get(step.address)
+        last = before.steps.get(step.name) if before is not None else None
+        data = {"do": step.do.value, "verb": step.verb, "seconds": last.seconds if last is not None else None}
         self.hands.emit(Event("step-started", step.address, step.id, data))
         return bound, self.last.get(step.id)
 
@@ -282,7 +284,10 @@ class _Run:
             self.hands.emit(replace(message, address=self.steps[message.step].address))
 
     def keep_alive(self) -> None:
-        """Renew the lease and show that running steps are alive, every `HEARTBEAT` seconds."""
+        """Renew the lease and show that running steps are alive, every `HEARTBEAT` seconds; say once that we stop."""
+        if self.hands.is_stopping() and not self.has_said_stop:
+            self.has_said_stop = True
+            self.hands.emit(Event("warning", data={"message": "stopping when what runs has ended; Ctrl-C again stops at once"}))
         now = self.hands.clock.monotonic()
         if now - self.beat < HEARTBEAT:
             return

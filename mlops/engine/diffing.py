@@ -17,21 +17,26 @@ if TYPE_CHECKING:
     from mlops.core.states import Record, StepRecord
 
 
-def fields(resource: Resource | None, record: Record | None, kind: Kind | None, origins: Origins) -> tuple[FieldChange, ...]:
+def fields(resource: Resource, record: Record, kind: Kind, origins: Origins) -> tuple[FieldChange, ...]:
     """Return the fields whose values differ, sorted by path, each with where the desired value was written."""
-    after = _leaves(_full(resource.body, kind)) if resource is not None else {}
-    before = _leaves(_full(record.body, kind)) if record is not None else {}
-    replaces = specs.marked(kind.Spec, specs.REPLACES) if kind is not None else frozenset()
-    cosmetic = specs.marked(kind.Spec, specs.COSMETIC) if kind is not None else frozenset()
-    changed = []
-    for path in sorted(before.keys() | after.keys()):
-        if before.get(path) != after.get(path):
-            origin = origins.of(resource.address, path) if resource is not None else None
-            is_replacing = record is not None and resource is not None and specs.is_marked(path, replaces)
-            changed.append(
-                FieldChange(path, before.get(path), after.get(path), is_replacing, specs.is_marked(path, cosmetic), origin)
-            )
-    return tuple(changed)
+    if resource.digest == record.digest:
+        return ()
+    after = _leaves(_full(resource.body, kind))
+    before = _leaves(_full(record.body, kind))
+    replaces = specs.marked(kind.Spec, specs.REPLACES)
+    cosmetic = specs.marked(kind.Spec, specs.COSMETIC)
+    return tuple(
+        FieldChange(
+            path,
+            before.get(path),
+            after.get(path),
+            specs.is_marked(path, replaces),
+            specs.is_marked(path, cosmetic),
+            origins.of(resource.address, path),
+        )
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    )
 
 
 def is_same_template(template: Template, step: StepRecord) -> bool:
@@ -62,10 +67,8 @@ def step_reasons(
         yield Reason("upstream", {"refs": sorted({str(Late(read).ref) for read in unknown})})
 
 
-def _full(body: Mapping[str, Any], kind: Kind | None) -> Mapping[str, Any]:
+def _full(body: Mapping[str, Any], kind: Kind) -> Mapping[str, Any]:
     """Fill the defaults in, so that a field that was left out compares by its value; a body of older days stays as it is."""
-    if kind is None:
-        return body
     try:
         return kind.Spec.model_validate(body).model_dump(mode="json")
     except ValueError:

@@ -206,9 +206,13 @@ class _Planner:
         is_as_recorded = record is not None and record.complete and record.digest == resource.digest
         if not todo and is_as_recorded:
             return
-        fields = diffing.fields(resource, record, self.kinds[resource.address.kind], self.desired.origins)
+        kind = self.kinds[resource.address.kind]
+        fields = diffing.fields(resource, record, kind, self.desired.origins) if record is not None else ()
         action = self.action(work, todo, fields)
+        blocked = tuple(gate.address for gate in resource.gates if self.is_refused(gate)) if todo else ()
         reasons = self.reasons(work, todo, fields)
+        if blocked:
+            reasons = (*reasons, Reason("blocked", {"tests": {address: self.failing(address) for address in blocked}}))
         condition = self.condition(work, todo)
         self.changes.append(
             Change(
@@ -217,7 +221,7 @@ class _Planner:
                 reasons,
                 fields,
                 condition,
-                blocked=tuple(gate.address for gate in resource.gates if self.is_refused(gate)) if todo else (),
+                blocked=blocked,
                 reused_from=tuple(sorted({draft.realisation.environment for draft in todo if draft.realisation is not None})),
                 seconds=_estimate(todo),
                 body=resource.body,
@@ -286,6 +290,10 @@ class _Planner:
         facts = self.facts.get(gate.address)
         return facts is not None and facts.get("passed") is False
 
+    def failing(self, test: Address) -> list[Any]:
+        """Return the checks of a test's known verdict that did not pass."""
+        return [check for check in self.facts[test].get("checks", ()) if check.get("passed") is False]
+
     def add_steps(self, work: _Work, todo: list[_Draft], action: Action) -> None:
         resource = work.resource
         address = resource.address
@@ -348,8 +356,7 @@ class _Planner:
         if kind is None:
             message = f"{address} is recorded, but no kind '{address.kind}' is installed"
             raise PlanError(message, "install the package that brings it, or take the record out of the state")
-        fields = diffing.fields(None, record, kind, self.desired.origins)
-        self.changes.append(Change(address, Action.DELETE, (Reason("removed"),), fields))
+        self.changes.append(Change(address, Action.DELETE, (Reason("removed"),)))
         if kind.keeps:
             self.add_undo(record, (), ())
         else:

@@ -20,3 +20,10 @@ class EnvironmentSecrets:
             message = f"there is no secret '{name}'"
             raise Refused(message, f"set the environment variable {variable} where the step runs")
         return value
+
+    def hide(self, text: str) -> str:
+        """Return the text with every secret value of this process's environment replaced by ***."""
+        values = [value for name, value in os.environ.items() if name.startswith(PREFIX) and value]
+        for value in sorted(values, key=len, reverse=True):
+            text = text.replace(value, "***")
+        return text
