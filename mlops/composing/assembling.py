@@ -1,49 +1,47 @@
 """Assembling: what is not cached is composed; parts of an older composition that still hold are taken over.
 
-reading (bytes to documents) → merging (Hydra, for the few that need it) → resolving (interpolations) → validating
-(specs) → linking (references) → compiling (resources). Diagnostics are collected, so that all of them are told at once.
+reading (bytes to documents) → merging (Hydra, for the few that need it) → settling (settings) → drafts (interpolations
+and specs) → linking (references) → compiling (resources).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlops.composing import caching, linking, merging
+from mlops.composing import caching, linking, settling
 from mlops.composing.compiling import compile_spec, not_finite
+from mlops.composing.drafts import Drafts
 from mlops.composing.layering import isolated
+from mlops.composing.merging import Merged, merge
 from mlops.composing.origins import Places, Written
-from mlops.composing.reading import CLOSED, Document
+from mlops.composing.problems import Problems
+from mlops.composing.reading import Document
 from mlops.composing.resolving import Resolver
-from mlops.composing.sources import GROUPS, ROOT, bad_name
-from mlops.composing.validating import validate
-from mlops.core.addresses import Address, is_name
-from mlops.core.diagnostics import Diagnostic, Origin, did_you_mean
+from mlops.composing.sources import ROOT
+from mlops.core.addresses import Address
 from mlops.core.digests import digest
-from mlops.core.errors import SpecError
-from mlops.core.settings import Allow, Composition, Settings
+from mlops.core.settings import Composition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from mlops.composing.caching import Cache, Entry, Kept
     from mlops.composing.sources import Source
     from mlops.core.addresses import Ref
+    from mlops.core.diagnostics import Diagnostic
     from mlops.core.resources import Kind, Resource
+    from mlops.core.settings import Allow
     from mlops.core.specs import Spec
-
-TOP = ("project", "allow", "store", "executor")
-"""The keys of config.yaml that `Settings` has."""
 
 
 class Assembling:
     """One run over one project."""
 
     def __init__(self, root: Path, sources: list[Source], kinds: Mapping[str, Kind], diagnostics: list[Diagnostic]) -> None:
-        self.root, self.sources, self.kinds, self.diagnostics = root, sources, kinds, diagnostics
-        self.documents = {source.option: Document(root, source, diagnostics) for source in sources}
-        self.old: dict[str, Entry] = {}
+        self._root, self._sources, self._kinds = root, sources, kinds
+        self._diagnostics = diagnostics
+        self._documents = {source.option: Document(root, source, diagnostics) for source in sources}
 
     def run(self, overrides: tuple[str, ...], cache: Cache, kept: Kept | None) -> Composition:
         """Compose, and keep the result.
@@ -53,228 +51,109 @@ class Assembling:
             CycleError: resources refer to each other in a circle.
         """
         moment = cache.moment()
-        self._recall(kept)
-        needs = bytes(document.needs for document in self.documents.values())
-        self.misread = {item.origin for item in self.diagnostics}
+        needs = self._read(kept)
+        problems = Problems(self._diagnostics, Places(self._root))
         with isolated():
-            self.merged = merging.merge(self.documents, overrides, self.kinds, self.diagnostics)
-            self.places = self._places()
-            self.allow = self._allow()
-            base = digest([cache.signature.hex(), self.allow.model_dump(mode="json")]).encode()
-            self.old = {entry.address: entry for entry in kept.entries} if kept is not None and kept.base == base else {}
-            settings = self._resolve()
-            entries = self._link()
-        if self.diagnostics:
-            raise SpecError(_ordered(self.diagnostics, overrides))
-        resources = {Address(entry.address): resource for entry, resource in entries}
+            merged = merge(self._documents, overrides, self._kinds, self._diagnostics)
+            composed = merged.composed(self._kinds)
+            problems.places = _places(self._root, merged, composed)
+            allow = settling.allowed(self._root, self._documents.get(ROOT), merged.layers, problems)
+            resolver = Resolver(merged, self._kinds, allow.env)
+            settings, values = settling.settle(merged.layers, resolver, self._kinds, problems)
+            drafts = Drafts(merged, resolver, self._kinds, problems)
+            drafts.enter(composed, settling.fingerprint(values, allow.env))
+            base = digest([cache.signature.hex(), allow.model_dump(mode="json")]).encode()
+            old = {entry.address: entry for entry in kept.entries} if kept is not None and kept.base == base else {}
+            compiled = _compile_all(drafts, old, allow, problems)
+        problems.refuse(overrides)
+        resources = {Address(entry.address): resource for entry, resource in compiled}
         linking.refuse_circles(resources)
         cache.save(
             caching.Kept(
                 moment,
-                self.sources,
-                [document.digest for document in self.documents.values()],
+                self._sources,
+                [document.digest for document in self._documents.values()],
                 needs,
-                {name: caching.hash_variable(name) for name in self.resolver.read},
+                {name: caching.hash_variable(name) for name in resolver.read},
                 base,
                 settings.model_dump(mode="json"),
-                list(self.places.parts),
-                [(it.text, it.key, it.value) for it in self.places.written],
-                sorted(self.places.through),
-                dict(self.places.renamed),
-                [entry for entry, _ in entries],
+                problems.places.kept(),
+                [entry for entry, _ in compiled],
             )
         )
-        return Composition(settings, resources, self.places, overrides)
+        return Composition(settings, resources, problems.places, overrides)
 
-    def _recall(self, kept: Kept | None) -> None:
-        """Tell documents what is known of their bytes already."""
-        if kept is None:
-            return
-        for index, old in enumerate(kept.sources):
-            document = self.documents.get(old.option)
-            if document is None:
+    def _read(self, kept: Kept | None) -> bytes:
+        """Read all files but those whose bytes an older composition has seen; return what each of them needs."""
+        for index, old in enumerate(kept.sources if kept is not None else ()):
+            document = self._documents.get(old.option)
+            if kept is None or document is None:
                 continue
             is_same = document.source == old and caching.is_settled(kept, old)
             if is_same or document.digest == kept.digests[index]:
                 document.recall(kept.digests[index], kept.needs[index])
-
-    def _places(self) -> Places:
-        written = tuple(
-            Written(override.input_line or "", override.key_or_group, override.value())
-            for override in self.merged.overrides
-            if not override.is_delete()
-        )
-        layers, direct = self.merged.layers, self.merged.direct
-        renamed = {address: document.source.file for address, document in direct.items() if document.source.address != address}
-        self.composed = self.merged.composed(self.kinds)
-        return Places(self.root, layers.parts if layers is not None else (), written, frozenset(self.composed), renamed)
-
-    def _allow(self) -> Allow:
-        """Return what config.yaml itself allows, whatever the groups and the overrides say; nothing in it is resolved."""
-        root = self.documents.get(ROOT)
-        data = ((root.data or {}).get("allow") or {}) if root is not None else {}
-        own = Places(self.root, ((ROOT, ""),))
-        allow, problems = validate(Allow, data)
-        self.diagnostics += [
-            replace(item, path=f"allow.{item.path}", origin=own.of("allow", item.path or "")) for item in problems
-        ]
-        layers = self.merged.layers
-        if layers is not None and (merging.plain(layers.tree, "allow") or {}) != data:
-            summary, hint = "`allow` can be set only by conf/config.yaml itself", "move it to conf/config.yaml"
-            self.diagnostics.append(Diagnostic("allow", summary, origin=self.places.of("allow"), hint=hint))
-        return allow or Allow()
-
-    def _resolve(self) -> Settings:
-        """Resolve what Hydra merged, and the settings; prepare `self.data` for all others."""
-        direct, layers = self.merged.direct, self.merged.layers
-        self.keys: dict[str, bytes] = {}
-        self.resolved: dict[str, Any] = {}
-        self.resolver = Resolver(layers.tree if layers is not None else None, direct, self.kinds, self.allow.env)
-        settings, fingerprint = self._settings()
-        for address, data in self.composed.items():
-            if not is_name(address.partition(".")[2]):
-                self._settle(address, None, [bad_name(address.partition(".")[2])])
-                continue
-            resolved, problems = self.resolver.resource(address, data)
-            self._settle(address, resolved, problems)
-            self.keys[address] = digest(_text_keys(resolved)).encode()
-        for address, document in direct.items():
-            self.keys[address] = document.digest if document.needs == CLOSED else document.digest + fingerprint
-        return settings
-
-    def _settings(self) -> tuple[Settings, bytes]:
-        """Return the settings, and a digest of all that an interpolation may read beside resources."""
-        layers = self.merged.layers
-        if layers is None:
-            return Settings(), b""
-        known = {*TOP, *GROUPS, merging.FREE}
-        found: dict[str, Any] = {"environment": layers.choices.get("env") or "dev"}
-        values: dict[str, Any] = {name: caching.hash_variable(name).hex() for name in self.allow.env}
-        for key in [str(key) for key in layers.tree]:
-            if key in self.kinds:
-                continue
-            if key not in known:
-                hint = did_you_mean(key, {*known, *self.kinds})
-                self.diagnostics.append(Diagnostic("unknown-key", f"unknown key '{key}'", origin=self.places.of(key), hint=hint))
-                continue
-            value, problems = self.resolver.settings(key, merging.plain(layers.tree, key))
-            values[f"${key}"] = value
-            self._tell("", problems)
-            if key in TOP and not problems and value is not None:
-                found[key] = value
-        settings, problems = validate(Settings, found)
-        self._tell("", problems)
-        return settings or Settings(), digest(_text_keys(values)).encode()
-
-    def _settle(self, address: str, resolved: Any, problems: list[Diagnostic]) -> None:
-        self._tell(address, problems)
-        if problems:
-            self.merged.skipped.add(address)
-        else:
-            self.resolved[address] = resolved
-
-    def _data(self, address: str) -> Any:
-        """Return the resolved data of a resource; None where it is broken."""
-        if address in self.resolved or address in self.merged.skipped:
-            return self.resolved.get(address)
-        document = self.merged.direct[address]
-        if document.data is None or (document.needs != CLOSED and self.merged.layers is None):
-            self.merged.skipped.add(address)
-        elif document.needs == CLOSED:
-            self.resolved[address] = document.data
-        else:
-            self._settle(address, *self.resolver.resource(address, document.data))
-        return self.resolved.get(address)
-
-    def _spec(self, address: str) -> Spec | None:
-        """Return the spec of a resource; None where it is broken."""
-        if address in self.specs:
-            return self.specs[address]
-        data = self._data(address)
-        spec = None
-        if address not in self.merged.skipped:
-            spec, problems = validate(self.kinds[address.partition(".")[0]].Spec, data)
-            self._tell(address, problems)
-            if spec is None:
-                self.merged.skipped.add(address)
-        self.specs[address] = spec
-        return spec
-
-    def _link(self) -> list[tuple[Entry, Resource]]:
-        """Return every resource as it is kept and as it is used, in the order of addresses."""
-        self.specs: dict[str, Spec | None] = {}
-        addresses = sorted(self.keys)
-        taken = {address: self.old[address] for address in addresses if self._still_holds(address)}
-        for address in addresses:
-            if address not in taken:
-                self._spec(address)
-        outputs = {address: entry.outputs for address, entry in taken.items()}
-        outputs.update(
-            {at: self.kinds[at.partition(".")[0]].outputs(spec) for at, spec in self.specs.items() if spec is not None}
-        )
-        found: list[tuple[Entry, Resource]] = []
-        for address in addresses:
-            if address in taken:
-                found.append((taken[address], taken[address].resource()))
-            elif self.specs[address] is not None:
-                compiled = self._compiled(address, self.specs[address], outputs)
-                found += [compiled] if compiled is not None else []
-        return found
-
-    def _still_holds(self, address: str) -> bool:
-        entry = self.old.get(address)
-        if entry is None or entry.key != self.keys[address] or address in self.merged.skipped:
-            return False
-        return all(self.keys.get(other) == key for other, key in entry.asked.items())
-
-    def _compiled(self, address: str, spec: Any, outputs: Mapping[str, tuple[str, ...]]) -> tuple[Entry, Resource] | None:
-        kind = self.kinds[address.partition(".")[0]]
-        asked = set(self.resolver.reads(address))
-
-        def find(ref: Ref) -> Spec | None:
-            asked.add(str(ref.address))
-            return self._spec(ref.address) if ref.address in self.keys else None
-
-        try:
-            resource = compile_spec(kind, address, spec)
-        except ValueError:
-            problems = not_finite(spec)
-            if not problems:
-                raise
-            self._tell(address, problems)
-            return None
-        marks = linking.targets(kind.Spec)
-        for path, ref in resource.refs:
-            asked.add(str(ref.address))
-            problem = linking.check_ref(path, ref, marks, outputs) if ref.address not in self.merged.skipped else None
-            self._tell(address, [problem] if problem else [])
-        self._tell(address, kind.check(spec, find, self.allow))
-        return caching.entry(resource, self.keys[address], {other: self.keys.get(other) for other in asked}), resource
-
-    def _tell(self, address: str, problems: Iterable[Diagnostic]) -> None:
-        for item in problems:
-            path = item.path or ""
-            where = self.places.of(address, path) if address else self.places.of(path.partition(".")[0], path.partition(".")[2])
-            if where is not None and where in self.misread:
-                continue  # the value is not what was meant, and that was told
-            self.diagnostics.append(replace(item, address=address or None, origin=where))
+        return bytes(document.needs for document in self._documents.values())
 
 
-def _text_keys(value: Any) -> Any:
-    """Return the value as JSON can hold it, for a digest."""
-    if isinstance(value, dict):
-        return {f"{type(key).__name__}:{key}": _text_keys(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_text_keys(item) for item in value]
-    return repr(value) if isinstance(value, float | bytes) else value
+def _places(root: Path, merged: Merged, composed: Mapping[str, object]) -> Places:
+    written = [
+        Written(override.input_line or "", override.key_or_group, override.value())
+        for override in merged.overrides
+        if not override.is_delete()
+    ]
+    renamed = {address: document.source.file for address, document in merged.direct.items() if document.source.address != address}
+    parts = merged.layers.parts if merged.layers is not None else ()
+    return Places(root, parts, tuple(written), frozenset(composed), renamed)
 
 
-def _ordered(diagnostics: Iterable[Diagnostic], overrides: Sequence[str]) -> list[Diagnostic]:
-    """Return the diagnostics without repetitions: the command line's in its order, then files by name and place."""
+def _compile_all(drafts: Drafts, old: Mapping[str, Entry], allow: Allow, problems: Problems) -> list[tuple[Entry, Resource]]:
+    """Return every resource as it is kept and as it is used, in the order of addresses."""
+    addresses = sorted(drafts.keys)
+    taken = {address: old[address] for address in addresses if address in old and _still_holds(old[address], drafts)}
+    specs = {address: spec for address in addresses if address not in taken and (spec := drafts.spec(address)) is not None}
+    outputs = {address: entry.outputs for address, entry in taken.items()}
+    outputs.update({address: drafts.kind(address).outputs(spec) for address, spec in specs.items()})
+    found: list[tuple[Entry, Resource]] = []
+    for address in addresses:
+        if address in taken:
+            found.append((taken[address], taken[address].resource()))
+        elif address in specs:
+            resource, wrong = _compiled(drafts, address, specs[address])
+            asked, more = _checked(drafts, resource, outputs, allow) if resource is not None else (set(), [])
+            problems.tell(address, [*wrong, *more])
+            if resource is not None:
+                found.append((caching.entry(resource, drafts.keys[address], {it: drafts.keys.get(it) for it in asked}), resource))
+    return found
 
-    def place(diagnostic: Diagnostic) -> tuple[int, str, int, int]:
-        origin = diagnostic.origin or Origin()
-        index = overrides.index(origin.override) if origin.override in overrides else len(overrides)
-        return (index, origin.file or "", origin.line or 0, origin.column or 0)
 
-    return sorted(dict.fromkeys(diagnostics), key=place)
+def _still_holds(entry: Entry, drafts: Drafts) -> bool:
+    if entry.key != drafts.keys[entry.address] or entry.address in drafts.broken:
+        return False
+    return all(drafts.keys.get(other) == key for other, key in entry.asked.items())
+
+
+def _compiled(drafts: Drafts, address: str, spec: Spec) -> tuple[Resource | None, list[Diagnostic]]:
+    try:
+        return compile_spec(drafts.kind(address), address, spec), []
+    except ValueError:
+        wrong = not_finite(spec)
+        if not wrong:
+            raise
+        return None, wrong
+
+
+def _checked(
+    drafts: Drafts, resource: Resource, outputs: Mapping[str, Sequence[str]], allow: Allow
+) -> tuple[set[str], list[Diagnostic]]:
+    """Check what the resource says about others; return the others that were looked at, and what is wrong."""
+    address = str(resource.address)
+    kind, spec = drafts.kind(address), drafts.spec(address)
+    asked = {*drafts.reads(address), *(str(ref.address) for _, ref in resource.refs)}
+    marks = linking.targets(kind.Spec)
+
+    def find(ref: Ref) -> Spec | None:
+        asked.add(str(ref.address))
+        return drafts.spec(ref.address)
+
+    checks = [linking.check_ref(path, ref, marks, outputs) for path, ref in resource.refs if ref.address not in drafts.broken]
+    return asked, [*(it for it in checks if it is not None), *kind.check(spec, find, allow)]

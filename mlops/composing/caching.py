@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from mlops.composing.origins import Written  # noqa: TC001 - msgspec reads it at run time
 from mlops.composing.sources import Source  # noqa: TC001 - msgspec reads it at run time
 from mlops.core.addresses import Address, Ref
 from mlops.core.ops import Template
@@ -99,6 +100,7 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
     sources     the files of conf/ with their stamps; `digests` and `needs` beside them
     needs       what each file needs: CLOSED, OPEN or MERGED of `reading`
     variables   what oc.env read, hashed
+    places      parts, written, through and renamed of `Places`
     base        digest of what every entry depends on: the code and what config.yaml allows
     """
 
@@ -109,10 +111,7 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
     variables: dict[str, bytes]
     base: bytes
     settings: dict[str, Any]
-    parts: list[tuple[str, str]]
-    written: list[tuple[str, str, Any]]
-    through: list[str]
-    renamed: dict[str, str]
+    places: tuple[tuple[tuple[str, str], ...], tuple[Written, ...], frozenset[str], dict[str, str]]
     entries: list[Entry]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.composing import caching
-from mlops.composing.origins import Places, Written
+from mlops.composing.origins import Places
 from mlops.composing.sources import scan
 from mlops.core.addresses import Address
 from mlops.core.settings import Composition, Settings
@@ -48,7 +48,5 @@ def compose(root: Path, overrides: Sequence[str], kinds: Mapping[str, Kind]) -> 
 
 
 def _composition(root: Path, overrides: tuple[str, ...], kept: Kept) -> Composition:
-    written = tuple(Written(*item) for item in kept.written)
-    places = Places(root, tuple(kept.parts), written, frozenset(kept.through), kept.renamed)
     resources = {Address(entry.address): entry.resource() for entry in kept.entries}
-    return Composition(Settings.model_validate(kept.settings), resources, places, overrides)
+    return Composition(Settings.model_validate(kept.settings), resources, Places(root, *kept.places), overrides)

@@ -14,7 +14,7 @@ from mlops.core.diagnostics import Diagnostic, did_you_mean
 from mlops.core.errors import CycleError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mlops.core.addresses import Ref
     from mlops.core.resources import Resource
@@ -46,7 +46,7 @@ def _marks(annotation: object, steps: tuple[str, ...]) -> Iterator[tuple[tuple[s
 
 
 def check_ref(
-    path: str, ref: Ref, marks: Iterable[tuple[str, specs.To]], outputs: Mapping[str, tuple[str, ...]]
+    path: str, ref: Ref, marks: Iterable[tuple[str, specs.To]], outputs: Mapping[str, Sequence[str]]
 ) -> Diagnostic | None:
     """Return what is wrong with one reference, or None; `outputs` are those of all resources, by address."""
     kind = ref.address.kind

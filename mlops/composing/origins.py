@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops.composing.sources import FOLDER, SUFFIX
 from mlops.core.diagnostics import Origin
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 GLOBAL = "_global_"
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """An override that set a value: its text, the dotted key, and the value."""
 
     text: str
@@ -40,6 +39,10 @@ class Places:
     through: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
     _read: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+
+    def kept(self) -> tuple[tuple[tuple[str, str], ...], tuple[Written, ...], frozenset[str], dict[str, str]]:
+        """Return all but the folder, to be kept."""
+        return self.parts, self.written, self.through, dict(self.renamed)
 
     def of(self, address: str, path: str = "") -> Origin | None:
         """Return where the value was written, or the nearest thing above it that was; None where nothing was at all."""

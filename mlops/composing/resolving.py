@@ -19,9 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from mlops.core.diagnostics import Diagnostic, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
-    from mlops.composing.reading import Document
+    from mlops.composing.merging import Merged
 
 MISSING = "???"
 MARK = "${"
@@ -39,13 +39,11 @@ FAILURES = (OmegaConfBaseException, ValueError, TypeError, RecursionError)
 class Resolver:
     """Resolves one project's interpolations. Runs inside `layering.isolated`."""
 
-    def __init__(
-        self, tree: DictConfig | None, direct: Mapping[str, Document], kinds: Collection[str], variables: Collection[str]
-    ) -> None:
+    def __init__(self, merged: Merged, kinds: Collection[str], variables: Collection[str]) -> None:
         self.read: set[str] = set()
         """Variables that were read through oc.env."""
-        self._tree = tree if tree is not None else OmegaConf.create()
-        self._direct = direct
+        self._tree = merged.layers.tree if merged.layers is not None else OmegaConf.create()
+        self._direct = merged.direct
         self._kinds = kinds
         self._variables = variables
         self._known: dict[str, Any] = {}
@@ -63,13 +61,13 @@ class Resolver:
                 return self._walk(data, None, ""), self._diagnostics
             self._graft(address)
         else:
-            self._prepare(address, data)
+            self._needs_graft(address, data)
         return self._walk(data, self._tree[kind][name], ""), self._diagnostics
 
     def settings(self, key: str, data: Any) -> tuple[Any, list[Diagnostic]]:
         """The same for what stands at the top under `key`."""
         self._diagnostics = []
-        self._prepare(key, data)
+        self._needs_graft(key, data)
         return self._walk({key: data}, self._tree, "")[key], self._diagnostics
 
     def reads(self, address: str) -> set[str]:
@@ -114,9 +112,6 @@ class Resolver:
             own = self._graft_for(address, depth, text) or own
         return own
 
-    def _prepare(self, address: str, data: Any) -> None:
-        self._needs_graft(address, data)
-
     def _graft_for(self, address: str, depth: int, text: str) -> bool:
         for match in _ABSOLUTE.finditer(text):
             kind, _, rest = match[1].partition(".")
@@ -150,7 +145,7 @@ class Resolver:
             return
         self._tree[kind][name] = document.data or {}
         if address not in self._needs:
-            self._prepare(address, document.data)
+            self._needs_graft(address, document.data)
 
     def _guard(self) -> None:
         """Leave only the pure resolvers, and oc.env behind `allow.env`."""

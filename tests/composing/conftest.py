@@ -1,4 +1,3 @@
-
 """Toy kinds, and a writer of projects: composing is tested without any real kind."""
 
 from __future__ import annotations

@@ -6,11 +6,16 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import fields
 
 import pytest
+from msgspec import structs
 
 from mlops.composing import caching
 from mlops.core.errors import SpecError
+from mlops.core.ops import Template
+from mlops.core.resources import Resource
+from mlops.core.worlds import Request
 
 
 @pytest.fixture
@@ -163,6 +168,14 @@ def test_other_code_does_not_believe_the_cache(chained, monkeypatch):
     monkeypatch.setattr(type(chained.kinds["maker"]), "revision", 2)
     chained.compose()
     assert len(chained.compiled()) == 10
+
+
+def test_the_cache_holds_every_field_of_a_resource():
+    """A field that is added to core's classes is added to the cache."""
+    assert [field.name for field in fields(Template)] == list(caching.Step._fields)
+    assert [field.name for field in fields(Request)] == ["door", "arguments", "field"]
+    kept = {field.name for field in structs.fields(caching.Entry)} - {"key", "asked"}
+    assert {field.name for field in fields(Resource)} == kept
 
 
 def test_the_cache_may_be_impossible_to_write(chained):

@@ -168,9 +168,9 @@ def _by_hydra(root: Path, conf: Path, given_overrides: list[str]) -> dict[str, A
 )
 @example(  # interpolations that climb out of their file
     files={
-        "a": ("", "{k1: '${...b.data.k1}', k2: '${....things.b.data.k2}', k3: ['${....b.data.k2}']}"),
+        "a": ("", "'${..b.data.k1}'"),
         "b": ("", "{k1: 1, k2: 2}"),
-        "c-d": ("", "'${..b.data}'"),
+        "c-d": ("", "['${...b.data.k2}']"),
     },
     overlay="",
     own="",
