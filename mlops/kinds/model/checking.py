@@ -68,6 +68,8 @@ def _fields(spec: Spec) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 "conflict", summary, path=f"features.{index}", hint="a model that sees the answer learns nothing: leave it out"
             )
+        if name in (spec.features or ())[:index]:
+            yield Diagnostic("conflict", f"the feature '{name}' is named twice", path=f"features.{index}", hint="leave one out")
     if spec.holdout is not None and spec.holdout == spec.train:
         summary = f"the held-out rows are the training rows, '{spec.train}'"
         yield Diagnostic("conflict", summary, path="holdout", hint="name another split, or null to hold nothing out")

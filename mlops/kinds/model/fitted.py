@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
@@ -20,13 +21,13 @@ from mlops.core.worlds import Request
 from mlops.kinds.model import estimators, frames, packing, preprocessing
 from mlops.kinds.model.errors import ModelError
 from mlops.kinds.model.fitting import ByEstimator, ByFunction
-from mlops.kinds.model.frames import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mlops.core.worlds import World
     from mlops.kinds.model.fitting import Fit
+    from mlops.kinds.model.frames import Shape
     from mlops.kinds.model.preprocessing import Prepared
 
 _MOST_WARNINGS = 5
@@ -48,7 +49,7 @@ def make(op: Fit, world: World) -> Made:
         model, shape = _fit(op, world, frame[names], truth)
         seconds = world.clock.monotonic() - start
         folder = world.scratch()
-        packing.pack(folder, model, shape, op, frame, world.place.allow.estimators)
+        packing.pack(folder, model, shape, op, frame, world.place)
     facts = {"rows": len(frame), "features": len(names), "fit_seconds": round(seconds, 3)}
     return Made({"artifact": world.artifacts.put_folder(folder)}, facts | ({"warnings": heard} if heard else {}))
 
@@ -122,7 +123,7 @@ def _classes(truth: pd.Series[Any]) -> Any:
 
 
 def _nullable(features: pd.DataFrame, prepared: Mapping[str, Prepared], path: str, estimator: Any) -> dict[str, bool]:
-    """Return which columns may be missing when the model is asked: where the type has room, and the model does something about it."""
+    """Return which columns may be missing when the model is asked: where it does something about it, seen in training or not."""
     found = {}
     for name, each in prepared.items():
         handles = each.impute != "none" or each.encode == "onehot" or preprocessing.takes_missing(estimator)
@@ -132,7 +133,7 @@ def _nullable(features: pd.DataFrame, prepared: Mapping[str, Prepared], path: st
                 f"the feature '{name}' is missing in {gaps} of {len(features)} rows, and {path} does not take missing values"
             )
             raise ModelError(message, f"for example `preprocess: {{columns: {{{name}: {{impute: most_frequent}}}}}}`")
-        found[name] = handles and frames.may_be_missing(features[name])
+        found[name] = handles
     return found
 
 
@@ -152,7 +153,7 @@ def _fit_function(op: Fit, recipe: ByFunction, world: World, features: pd.DataFr
     if not callable(getattr(model, "predict", None)):
         message = f"{recipe.python} returned a {type(model).__name__}, which has no predict"
         raise ModelError(message, "return a fitted estimator: fit(train, label, params, seed) -> estimator")
-    return model, _asked(model, table)
+    return model, _asked(model, table, features)
 
 
 def _check_code(recipe: ByFunction, world: World) -> None:
@@ -165,12 +166,17 @@ def _check_code(recipe: ByFunction, world: World) -> None:
         raise StalePlan(message, "plan again")
 
 
-def _asked(model: Any, table: Shape) -> Shape:
-    """Return the shape in which the function's model is asked: a matrix where it was fitted on one."""
-    is_numeric = not table.categories and all(each.datatype != "BYTES" for each in table.inputs)
-    if hasattr(model, "feature_names_in_") or not is_numeric:
+def _asked(model: Any, table: Shape, features: pd.DataFrame) -> Shape:
+    """Return the shape in which the function's model is asked: a matrix where it was fitted on one; with gaps where it takes them."""
+    if not hasattr(model, "feature_names_in_") and table.is_numeric:
+        table = dataclasses.replace(table, layout="array")
+    with_gaps = dataclasses.replace(table, inputs=tuple(msgspec.structs.replace(each, nullable=True) for each in table.inputs))
+    nothing = features.head(1).reindex([-1])  # one row without a value
+    try:
+        model.predict(with_gaps.rows(nothing))
+    except Exception:  # noqa: BLE001 - a model says in its own way that it takes no missing values
         return table
-    return Shape(table.inputs, (), "array")
+    return with_gaps
 
 
 def _failed(entry: str, error: BaseException, root: Path) -> ModelError:

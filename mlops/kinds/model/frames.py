@@ -6,7 +6,7 @@ numbers as NaN in float64, categories over the signature's `values`. Imported in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -53,12 +53,6 @@ def datatype(dtype: Any) -> str | None:
     if types.is_float_dtype(dtype):
         return "FP64"
     return "BYTES" if types.is_string_dtype(dtype) or types.is_object_dtype(dtype) else None
-
-
-def may_be_missing(series: pd.Series[Any]) -> bool:
-    """Tell whether the column's type has room for missing values: then rows to come may have them, too."""
-    is_exact = types.is_bool_dtype(series.dtype) or types.is_integer_dtype(series.dtype)
-    return not (is_exact and isinstance(series.dtype, np.dtype))
 
 
 def column(series: pd.Series[Any], *, nullable: bool) -> Column:
@@ -119,6 +113,11 @@ class Shape:
     categories: tuple[str, ...]
     layout: Literal["array", "frame"]
 
+    @property
+    def is_numeric(self) -> bool:
+        """Whether a matrix of float64 holds every column."""
+        return not self.categories and all(each.datatype != "BYTES" for each in self.inputs)
+
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame | npt.NDArray[np.float64]:
         """Return the rows of a table as the predictor of this layout hands them over: a float64 matrix [n, k], or a table."""
         columns = conform(self.signature(()), arrays(frame, [each.name for each in self.inputs]))
@@ -144,8 +143,8 @@ def shape_of(frame: pd.DataFrame, nullable: Mapping[str, bool]) -> Shape:
     """
     inputs = tuple(column(frame[name], nullable=nullable[str(name)]) for name in frame.columns)
     categories = tuple(str(name) for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype))
-    has_text = any(each.datatype == "BYTES" for each in inputs)
-    return Shape(inputs, categories, "frame" if has_text or categories else "array")
+    shape = Shape(inputs, categories, "frame")
+    return replace(shape, layout="array") if shape.is_numeric else shape
 
 
 def typical(frame: pd.DataFrame, inputs: Iterable[Column]) -> dict[str, npt.NDArray[Any]]:

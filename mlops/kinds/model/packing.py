@@ -1,10 +1,12 @@
-"""Packing: a fitted estimator becomes a model folder, as it will be served, and is loaded and asked once before anyone relies on it.
+"""Packing: a fitted estimator becomes a model folder, as it will be served, once it has answered its own input example.
 
 Imported inside the fit step only.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.kinds.model import frames, lessons
@@ -16,10 +18,10 @@ from mlops.serving.sklearn_files import dump_sklearn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import pandas as pd
 
+    from mlops.core.worlds import Place
     from mlops.kinds.model.fitting import Fit
     from mlops.kinds.model.frames import Shape
 
@@ -27,16 +29,16 @@ if TYPE_CHECKING:
 _TRUSTED = ("sklearn", "numpy", "scipy", "functools.partial")
 
 
-def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, allowed: Sequence[str]) -> None:
+def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, place: Place) -> None:
     """Write the folder of `model`, which was fitted on rows of `shape`; `frame` gives the input example.
 
     Raises:
-        ModelError: the model cannot be stored, holds types that nobody trusts, or cannot be loaded and asked again.
+        ModelError: the model cannot be stored, holds types that nobody trusts, or does not answer its input example.
     """
     file = folder / f"model.{op.format}"
     classes = classes_of(model)
     try:
-        trusted = _trusted(dump_sklearn(model, file), (*_TRUSTED, *allowed, *op.trusted))
+        trusted = _trusted(dump_sklearn(model, file), (*_TRUSTED, *place.allow.estimators, *op.trusted), Path(place.root, "src"))
         manifest = folders.Manifest(
             signature=shape.signature(_outputs(model, classes)),
             flavor="sklearn",
@@ -49,7 +51,7 @@ def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, a
         typical = frames.typical(frame, shape.inputs)
         folders.write(folder, manifest, protocols.request_body(manifest.signature, typical))
         lessons.write(folder, lessons.Lesson(label=op.label, positive=lessons.positive_of(classes, op.positive)))
-        predictors.load(folder).predict(typical)
+        predictors.SklearnPredictor(manifest, model).predict(typical)  # as stored, it is loaded by whoever measures or serves it
     except (FolderError, BadRequestError, ModelFailedError) as error:
         message = f"the fitted model cannot be stored and served: {error}"
         raise ModelError(
@@ -73,7 +75,19 @@ def _outputs(model: Any, classes: tuple[Any, ...]) -> tuple[Output, ...]:
     return (labels, Output("predict_proba", "FP64", (-1, len(classes)), classes))
 
 
-def _trusted(types: Sequence[str], prefixes: Sequence[str]) -> tuple[str, ...]:
+def _is_below(name: str, source: Path) -> bool:
+    """Tell whether the type `name` comes from a module in the folder `source`."""
+    file = getattr(sys.modules.get(name.rpartition(".")[0]), "__file__", None)
+    return file is not None and Path(file).is_relative_to(source)
+
+
+def _trusted(types: Sequence[str], prefixes: Sequence[str], source: Path) -> tuple[str, ...]:
+    own = [each for each in types if _is_below(each, source)]
+    if own:
+        message = (
+            f"the fitted model holds types of the project's own code, which are not there where it is served: {', '.join(own)}"
+        )
+        raise ModelError(message, "return an estimator that is made of scikit-learn's types only")
     strangers = [each for each in types if not any(each == prefix or each.startswith(f"{prefix}.") for prefix in prefixes)]
     if strangers:
         message = f"the fitted model holds types that are not trusted: {', '.join(strangers)}"

@@ -7,7 +7,7 @@ What the spec leaves open is decided so:
     categorical  none of both where the estimator takes categories itself (histogram boosting), else
                  impute  most_frequent
                  encode  onehot; a category that training has not seen becomes all zeros
-    bool         as it is, or, where values are missing, numeric with most_frequent
+    bool         impute  none where the estimator takes missing values itself, else most_frequent
 
 Strings are categorical. Imported inside steps only.
 """
@@ -34,6 +34,7 @@ Sort = Literal["numeric", "categorical", "bool"]
 _SCALED = frozenset(
     {"discriminant_analysis", "gaussian_process", "kernel_ridge", "linear_model", "neighbors", "neural_network", "svm"}
 )
+_MOST_COLUMNS = 1000  # that one column of text is turned into without being asked
 _MOST_CATEGORIES = 255  # what histogram boosting takes in one column
 
 
@@ -64,7 +65,15 @@ def decide(frame: pd.DataFrame, preprocess: Preprocess, estimator: Any) -> dict[
             raise ModelError(message, did_you_mean(name, map(str, frame.columns), "the features"))
     sorts = {name: _sort(frame[name]) for name in frame.columns}
     defaults = _Defaults(estimator, takes_categories=_takes_categories(estimator, frame, sorts, preprocess))
-    return {name: _decide(name, sort, preprocess, defaults, frame[name]) for name, sort in sorts.items()}
+    prepared = {name: _decide(name, sort, preprocess, defaults) for name, sort in sorts.items()}
+    for name, each in prepared.items():
+        is_asked = _merged(preprocess.columns.get(name), preprocess.categorical)["encode"] == "onehot"
+        count = int(frame[name].nunique()) if each.encode == "onehot" and not is_asked else 0
+        if count > _MOST_COLUMNS:
+            message = f"the feature '{name}' has {count} different values, and each would become a column"
+            hint = f"leave it out, or say `preprocess: {{columns: {{{name}: {{encode: ordinal}}}}}}` (or onehot, if it is meant)"
+            raise ModelError(message, hint)
+    return prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,7 @@ def _sort(series: pd.Series[Any]) -> Sort:
     return "bool" if known == "BOOL" else "numeric"
 
 
-def _decide(name: str, sort: Sort, preprocess: Preprocess, defaults: _Defaults, series: pd.Series[Any]) -> Prepared:
+def _decide(name: str, sort: Sort, preprocess: Preprocess, defaults: _Defaults) -> Prepared:
     own = preprocess.columns.get(name)
     if sort == "categorical":
         asked = _merged(own, preprocess.categorical)
@@ -115,10 +124,8 @@ def _decide(name: str, sort: Sort, preprocess: Preprocess, defaults: _Defaults, 
     _refuse(name, sort, encode=asked["encode"])
     if sort == "numeric":
         return Prepared(sort, asked["impute"] or defaults.impute, asked["scale"] or defaults.scale)
-    if not frames.may_be_missing(series):
-        return Prepared(sort, "none")
     fill: Impute = "none" if defaults.impute == "none" else "most_frequent"
-    return Prepared("numeric", (own and own.impute) or fill, (own and own.scale) or "none")
+    return Prepared(sort, (own and own.impute) or fill, (own and own.scale) or "none")
 
 
 def _merged(own: Treatment | None, common: Treatment) -> dict[str, Any]:

@@ -89,10 +89,10 @@ def test_all_columns_but_label_and_key_are_features_and_the_input_example_is_nob
     manifest = folders.read(folder)
     assert [each.name for each in manifest.signature.inputs] == ["age", "income", "housing", "employed"]
     assert {each.name: (each.datatype, each.nullable) for each in manifest.signature.inputs} == {
-        "age": ("INT64", False),
+        "age": ("INT64", True),
         "income": ("FP64", True),
         "housing": ("BYTES", True),
-        "employed": ("BOOL", False),
+        "employed": ("BOOL", True),
     }
     example = {each["name"]: each["data"][0] for each in json.loads(folders.read_example(folder))["inputs"]}
     train = frame.iloc[:300]
@@ -163,6 +163,25 @@ def test_preparation_is_declared_by_sort_and_by_column(world):
     assert [type(step).__name__ for step in parts[("income",)].named_steps.values()] == ["SimpleImputer"]
     assert parts[("income",)].named_steps["impute"].strategy == "mean"
     assert [type(step).__name__ for step in parts[("housing",)].named_steps.values()] == ["SimpleImputer", "OrdinalEncoder"]
+
+
+def test_numbers_are_prepared_by_column_in_a_matrix_too(world):
+    """An exception for one of several numeric columns gives what scikit-learn gives."""
+    frame = load_diabetes(as_frame=True).frame
+    spec = {
+        **CREDIT,
+        "label": "target",
+        "features": ["age", "bmi", "bp"],
+        "estimator": "sklearn.linear_model.Ridge",
+        "preprocess": {"columns": {"bmi": {"scale": "none"}}},
+        "metrics": ["mae"],
+    }
+    made = fit(world, spec, frame)
+    scaled = StandardScaler().fit(frame[["age", "bp"]].iloc[:300])
+    rows = np.column_stack([scaled.transform(frame[["age", "bp"]]), frame["bmi"]])
+    by_hand = Ridge().fit(rows[:300], frame["target"].iloc[:300])
+    expected = mean_absolute_error(frame["target"].iloc[300:], by_hand.predict(rows[300:]))
+    assert made["evaluate"].facts["metrics"]["mae"] == pytest.approx(expected)
 
 
 def test_params_may_nest_estimators_and_seeds_reach_them(world):
@@ -276,6 +295,11 @@ WRONG = {
         "the categorical feature 'housing' cannot have preprocess scale: standard",
         "numeric columns take impute and scale",
     ),
+    "names": (
+        {**LINE, "features": ["name"]},
+        "the feature 'name' has 1001 different values, and each would become a column",
+        "preprocess: {columns: {name: {encode: ordinal}}}",
+    ),
     "exception": (
         {**LINE, "preprocess": {"columns": {"hosing": {}}}},
         "preprocess.columns names 'hosing'",
@@ -295,21 +319,28 @@ WRONG = {
 def test_what_a_user_can_mend_is_said_in_one_message(world, case):
     """Each mistake gives one message: what, where, and what to do."""
     changes, message, hint = WRONG[case]
-    frame = credit()
+    frame = credit(1301 if case == "names" else 400)
+    cut = 1001 if case == "names" else 300
+    frame["name"] = [f"person {number}" for number in range(len(frame))]
     frame["nothing"] = np.nan
     frame["day"] = pd.Timestamp("2024-01-01").as_unit("us")
     frame["always"] = True
     frame["word"] = "a"
     usual = {"features": ["age", "income", "housing", "employed"]}
     with pytest.raises(MlopsError) as caught:
-        fit(world, {**CREDIT, **usual, **changes}, frame)
+        fit(world, {**CREDIT, **usual, **changes}, frame, cut)
     assert caught.value.message.startswith(message)
     assert hint in (caught.value.hint or "")
 
 
-def test_missing_values_that_only_held_out_rows_have_are_no_surprise(world):
-    """A column of floats may be missing in rows to come, though none was in training."""
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_missing_values_that_only_held_out_rows_have_are_no_surprise(world, estimator):
+    """Whatever the type, values may be missing in rows to come though none was in training, where something is done about it."""
     frame = credit()
-    frame["income"] = frame["income"].fillna(1.0).where(frame.index < 300, np.nan)
-    made = fit(world, {**CREDIT, **LINE}, frame)
+    gaps = (frame.index >= 300) & (frame.index % 3 == 0)
+    frame["income"] = frame["income"].fillna(1.0).mask(gaps)
+    frame["age"] = frame["age"].astype("Int64").mask(gaps)
+    frame["employed"] = frame["employed"].astype("boolean").mask(gaps)
+    frame["housing"] = frame["housing"].fillna("own").mask(gaps)
+    made = fit(world, {**CREDIT, "estimator": estimator, "params": ESTIMATORS[estimator]}, frame)
     assert made["evaluate"].facts["metrics"]["roc_auc"] > 0.5

@@ -89,7 +89,7 @@ WRONG = {
             "from sklearn.base import BaseEstimator\n\n\nclass Own(BaseEstimator):\n    def predict(self, rows):\n"
             "        return [0] * len(rows)\n\n\ndef fit(*_):\n    return Own()\n"
         ),
-        "the fitted model holds types that are not trusted: training.Own",
+        "the fitted model holds types of the project's own code, which are not there where it is served: training.Own",
     ),
 }
 
@@ -103,3 +103,19 @@ def test_a_function_that_fails_says_where_in_the_projects_code(world, case):
         fit(world, SPEC, credit())
     assert caught.value.message == message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "nullable"), [("DecisionTreeClassifier", True), ("ExtraTreeClassifier", True), ("GaussianNB", False)]
+)
+def test_a_functions_model_may_be_asked_with_gaps_if_it_takes_them(world, source, nullable):
+    """Whether values may be missing is found out by asking the fitted model."""
+    body = (
+        "from sklearn.naive_bayes import GaussianNB\nfrom sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier\n\n\n"
+        f"def fit(train, label, params, seed):\n    return {source}().fit(train[['age']].to_numpy(), train[label])\n"
+    )
+    (world.root / "src" / "training.py").write_text(body)
+    made = fit(world, {**SPEC, "features": ["age"]}, credit())
+    manifest = folders.read(world.artifacts.folder(made["fit"].outputs["artifact"]))
+    assert manifest.layout == "array"
+    assert [each.nullable for each in manifest.signature.inputs] == [nullable]

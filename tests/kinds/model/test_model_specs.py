@@ -99,6 +99,7 @@ CASES = {
         [("command", "the project does not allow models that are made by a command")],
     ),
     "label among features": (without(features=["age", "default"]), [("features.1", "the label 'default' is among the features")]),
+    "twice": (without(features=["age", "age"]), [("features.1", "the feature 'age' is named twice")]),
     "same rows": (without(holdout="train"), [("holdout", "the held-out rows are the training rows, 'train'")]),
     "metrics of nothing": (
         without(holdout=None, metrics=["f1"]),
