@@ -167,7 +167,17 @@ def _check_code(recipe: ByFunction, world: World) -> None:
 
 
 def _asked(model: Any, table: Shape, features: pd.DataFrame) -> Shape:
-    """Return the shape in which the function's model is asked: a matrix where it was fitted on one; with gaps where it takes them."""
+    """Return the shape in which the function's model is asked.
+
+    Only the columns that it was fitted on, where it tells; a matrix where it was fitted on one; with gaps where it takes them.
+    """
+    by_name = {each.name: each for each in table.inputs}
+    chosen = [name for name in getattr(model, "feature_names_in_", by_name) if name in by_name]
+    table = dataclasses.replace(
+        table,
+        inputs=tuple(by_name[name] for name in chosen),
+        categories=tuple(name for name in table.categories if name in chosen),
+    )
     if not hasattr(model, "feature_names_in_") and table.is_numeric:
         table = dataclasses.replace(table, layout="array")
     with_gaps = dataclasses.replace(table, inputs=tuple(msgspec.structs.replace(each, nullable=True) for each in table.inputs))

@@ -52,11 +52,13 @@ def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, p
         folders.write(folder, manifest, protocols.request_body(manifest.signature, typical))
         lessons.write(folder, lessons.Lesson(label=op.label, positive=lessons.positive_of(classes, op.positive)))
         predictors.SklearnPredictor(manifest, model).predict(typical)  # as stored, it is loaded by whoever measures or serves it
-    except (FolderError, BadRequestError, ModelFailedError) as error:
-        message = f"the fitted model cannot be stored and served: {error}"
-        raise ModelError(
-            message, "use estimators that skops can hold, or `format: joblib` where conf/config.yaml allows pickle"
-        ) from error
+    except FolderError as error:
+        message = f"the fitted model cannot be stored: {error}"
+        hint = "use estimators that skops can hold, or `format: joblib` where conf/config.yaml allows pickle"
+        raise ModelError(message, hint) from error
+    except (BadRequestError, ModelFailedError) as error:
+        message = f"the fitted model does not answer its own input example: {error}"
+        raise ModelError(message, f"it is asked with the columns {', '.join(each.name for each in shape.inputs)}") from error
 
 
 def classes_of(model: Any) -> tuple[Any, ...]:

@@ -119,3 +119,15 @@ def test_a_functions_model_may_be_asked_with_gaps_if_it_takes_them(world, source
     manifest = folders.read(world.artifacts.folder(made["fit"].outputs["artifact"]))
     assert manifest.layout == "array"
     assert [each.nullable for each in manifest.signature.inputs] == [nullable]
+
+
+def test_a_functions_model_takes_the_columns_that_it_was_fitted_on(world):
+    """A function may choose among the columns; the others are not asked for."""
+    body = (
+        "from sklearn.linear_model import LogisticRegression\n\n\n"
+        "def fit(train, label, params, seed):\n    return LogisticRegression().fit(train[['employed', 'age']], train[label])\n"
+    )
+    (world.root / "src" / "training.py").write_text(body)
+    made = fit(world, SPEC, credit())
+    manifest = folders.read(world.artifacts.folder(made["fit"].outputs["artifact"]))
+    assert [each.name for each in manifest.signature.inputs] == ["employed", "age"]
