@@ -74,7 +74,7 @@ class Assembling:
                 self._sources,
                 [document.digest for document in self._documents.values()],
                 needs,
-                {name: caching.hash_variable(name) for name in resolver.read},
+                {name: caching.hash_variable(name) for name in allow.env},
                 base,
                 settings.model_dump(mode="json"),
                 problems.places.kept(),

@@ -8,7 +8,6 @@ and then its content is hashed again. The moment is taken from a file's own time
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import importlib.util
 import os
@@ -99,7 +98,7 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
     moment      the file system's time just before the files were hashed
     sources     the files of conf/ with their stamps; `digests` and `needs` beside them
     needs       what each file needs: CLOSED, OPEN or MERGED of `reading`
-    variables   what oc.env read, hashed
+    variables   what oc.env may read, hashed
     places      parts, written, through and renamed of `Places`
     base        digest of what every entry depends on: the code and what config.yaml allows
     """
@@ -151,8 +150,13 @@ class Cache:
             content = msgspec.msgpack.encode(kept)
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".tmp", delete=False) as file:
-                file.write(self.signature + hashlib.sha256(content).digest() + content)
-            Path(file.name).replace(self._file)
+                written = Path(file.name)
+                try:
+                    file.write(self.signature + hashlib.sha256(content).digest() + content)
+                    file.flush()
+                    written.replace(self._file)
+                finally:
+                    written.unlink(missing_ok=True)
             for old in sorted(self._folder.glob(f"*{SUFFIX}"), key=lambda file: file.stat().st_mtime_ns)[:-MOST]:
                 old.unlink(missing_ok=True)
         except (OSError, TypeError, ValueError, OverflowError):  # a full disk; a whole number that msgpack cannot hold
@@ -166,15 +170,10 @@ class Cache:
         seal, body = content[HASH : 2 * HASH], content[2 * HASH :]
         if content[:HASH] != self.signature or hashlib.sha256(body).digest() != seal:
             return None
-        gc_was_on = gc.isenabled()
-        gc.disable()  # thousands of new objects and none to free: collections would only cost time
         try:
             return msgspec.msgpack.decode(body, type=Kept)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        finally:
-            if gc_was_on:
-                gc.enable()
 
 
 def hash_variable(name: str) -> bytes:

@@ -6,6 +6,8 @@ YAML is imported; otherwise `assembling` does the work.
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mlops.composing import caching
@@ -15,7 +17,7 @@ from mlops.core.addresses import Address
 from mlops.core.settings import Composition, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mlops.composing.caching import Kept
@@ -30,21 +32,38 @@ def compose(root: Path, overrides: Sequence[str], kinds: Mapping[str, Kind]) -> 
         SpecError: with every problem of every file and override.
         CycleError: resources refer to each other in a circle.
     """
+    with _uncollected():
+        return _compose(root, tuple(overrides), kinds)
+
+
+def _compose(root: Path, overrides: tuple[str, ...], kinds: Mapping[str, Kind]) -> Composition:
     diagnostics: list[Diagnostic] = []
     found = scan(root, kinds, diagnostics)
     cache = caching.Cache(root, overrides, kinds)
     kept = cache.load()
     if kept is not None and not diagnostics:
         if caching.is_clean(kept, found) and caching.holds(kept, found, root):
-            return _composition(root, tuple(overrides), kept)
+            return _composition(root, overrides, kept)
         moment = cache.moment()
         if caching.holds(kept, found, root):
             kept.moment, kept.sources = moment, found
             cache.save(kept)
-            return _composition(root, tuple(overrides), kept)
+            return _composition(root, overrides, kept)
     from mlops.composing.assembling import Assembling
 
-    return Assembling(root, found, kinds, diagnostics).run(tuple(overrides), cache, kept or cache.nearest())
+    return Assembling(root, found, kinds, diagnostics).run(overrides, cache, kept or cache.nearest())
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Hold off garbage collections: there are ten thousand new objects and hardly any to free."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _composition(root: Path, overrides: tuple[str, ...], kept: Kept) -> Composition:

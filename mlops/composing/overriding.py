@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mlops.composing.layering import FAILURES, put
+from mlops.composing.sources import GROUPS
 from mlops.core.diagnostics import Diagnostic, Origin, did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def refuse(override: Override, options: Mapping[str, Sequence[str]], known: Mapp
         return problem("allow", "`allow` can be set only by conf/config.yaml itself", text, "edit conf/config.yaml")
     if key in options:
         return _refuse_option(override, options[key])
+    if key in GROUPS and isinstance(override.value(), str):
+        return problem("unknown-option", f"there is no folder conf/{key}", text, f"write conf/{key}/{override.value()}.yaml")
     if override.is_add() or override.is_force_add():
         return None
     if first not in known:

@@ -40,8 +40,6 @@ class Resolver:
     """Resolves one project's interpolations. Runs inside `layering.isolated`."""
 
     def __init__(self, merged: Merged, kinds: Collection[str], variables: Collection[str]) -> None:
-        self.read: set[str] = set()
-        """Variables that were read through oc.env."""
         self._tree = merged.layers.tree if merged.layers is not None else OmegaConf.create()
         self._direct = merged.direct
         self._kinds = kinds
@@ -159,7 +157,6 @@ class Resolver:
             summary = f"oc.env may not read {name}: conf/config.yaml does not allow it"
             self._denied = Diagnostic("env", summary, hint=f"add it to conf/config.yaml: allow: {{env: [{name}]}}")
             raise PermissionError
-        self.read.add(name)
         value = os.environ.get(name)
         if value is not None:
             return value

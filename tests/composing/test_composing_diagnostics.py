@@ -178,6 +178,7 @@ def test_a_mistake_in_a_file_is_told_with_its_place(project, option, text, expec
         ("env=prdo", "unknown-option", "'env' has no option 'prdo' [did you mean 'prod'?]"),
         ("target@other=local", "override", "target@other"),
         ("maker@maker.a=big", "unknown-option", "'maker' has no option 'big' [options: a]"),
+        ("store=pg", "unknown-option", "there is no folder conf/store [write conf/store/pg.yaml]"),
         ("maker=a", "override", "Could not override 'maker'"),
         ("nogroup@maker.a=b", "unknown-key", "there is no 'nogroup'"),
         ("maker.a.params.depth=1,2", "sweep", "for a list write key=[1,2]"),
