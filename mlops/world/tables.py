@@ -256,9 +256,13 @@ def _database_url(url: str | None, secret: str | None, root: Path) -> URL:
     if url and secret:
         parsed = parsed.set(password=secret)
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        path = str(root / str(parsed.database))
-        places.look(places.Place(str(parsed.database), path))  # SQLite would make an empty one
-        parsed = parsed.set(database=path)
+        path = root / str(parsed.database)
+        if url:
+            places.look(places.Place(str(parsed.database), str(path)))  # SQLite would make an empty one
+        elif not path.is_file():
+            message = "the file of the database in the secret does not exist"
+            raise Refused(message, "check the secret; its path begins in the project's folder")
+        parsed = parsed.set(database=str(path))
     return parsed
 
 

@@ -282,7 +282,19 @@ def test_no_message_shows_a_secret(world, monkeypatch, url):
     assert "hunter2" not in f"{error.value.message} {error.value.hint} {error.value.__cause__}"
 
 
-@pytest.mark.parametrize("text", ["hunter2", "hunter2://", "postgresql://ann:hunter2@host:port/db"])
+def test_a_database_that_repeats_a_secret_is_not_quoted(world, monkeypatch, database):
+    monkeypatch.setenv("MLOPS_SECRET_DB", database)
+    with pytest.raises(Refused, match="the database refuses source.query: unrecognized token") as error:
+        _read(world, query=f"select '{database}", secret="db")  # noqa: S106 - a name, and a query that is wrong
+    assert "credit.db" not in error.value.message
+
+
+def test_a_database_that_changes_while_it_is_read_may_be_tried_again(world, database):
+    with pytest.raises(Unavailable, match="the database changed while it was read"):
+        _read(world, query="select * from loans", url=database, version="select random()")
+
+
+@pytest.mark.parametrize("text", ["sqlite:///data/hunter2.db", "hunter2", "hunter2://", "postgresql://ann:hunter2@host:port/db"])
 def test_a_secret_that_is_no_url_is_not_shown(world, monkeypatch, text):
     monkeypatch.setenv("MLOPS_SECRET_DB", text)
     with pytest.raises(Refused) as error:

@@ -107,6 +107,14 @@ def test_splits_are_these_ones_for_ever():
     assert expected == [5, 13, 14, 16, 17]  # of the content
 
 
+def test_equal_numbers_and_gaps_hash_alike_however_they_are_kept():
+    plain, gaps = pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": pd.array([1, None], dtype="Int64")})
+    assert hashes(plain, None)[0] == hashes(gaps, None)[0]
+    zeros = pd.DataFrame({"a": [0.0, -0.0], "b": [1, 2]})
+    assert hashes(zeros[["a"]][:1], None) == hashes(zeros[["a"]][1:], None)
+    assert len(set(hashes(pd.DataFrame({"a": [0.0, np.nan, 1.0]}), None))) == 3
+
+
 def test_with_a_key_a_row_stays_whatever_else_it_says(project):
     text = "id,a\n" + "".join(f"{number},{number}\n" for number in range(100))
     project.write("a.csv", text)
