@@ -42,16 +42,16 @@ def port():
         (place / "password").write_text("hunter2")
         (place / "password").chmod(0o644)
         data = place / "data"
-        run = {"user": user, "check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
+        run = {"user": user, "stdout": subprocess.DEVNULL, "cwd": folder}
         subprocess.run(
             [programs / "initdb", "-D", data, "-U", "reader", "-A", "scram-sha-256", f"--pwfile={place / 'password'}"], **run
         )
         options = f"-p {number} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-        subprocess.run([programs / "pg_ctl", "-D", data, "-w", "-l", place / "log", "-o", options, "start"], **run)
+        subprocess.run([programs / "pg_ctl", "-D", data, "-w", "-l", place / "log", "-o", options, "start"], check=True, **run)
         try:
             yield number
         finally:
-            subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)
+            subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, **run)
 
 
 QUERY = """
