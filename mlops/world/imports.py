@@ -119,24 +119,24 @@ def _with_parents(name: str) -> Iterator[str]:
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
     """Yield the dotted names that may be modules; `from a import b` names `a` and, perhaps, `a.b`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Import):
+            for alias in part.names:
                 yield from (*_with_parents(alias.name), alias.name)
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            module = ".".join([*above, *([node.module] if node.module else [])])
+        elif isinstance(part, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - part.level + 1] if part.level else []
+            module = ".".join([*above, *([part.module] if part.module else [])])
             if module:
                 yield from (*_with_parents(module), module)
-                yield from (f"{module}.{alias.name}" for alias in node.names)
+                yield from (f"{module}.{alias.name}" for alias in part.names)
 
 
 def _defined(tree: ast.Module) -> Iterator[str]:
     """Yield the names that the module's top level binds to functions or classes, or imports."""
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.ImportFrom | ast.Import):
-            yield from (alias.asname or alias.name for alias in node.names)
-        elif isinstance(node, ast.Assign):
-            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+    for part in tree.body:
+        if isinstance(part, ast.FunctionDef | ast.ClassDef):
+            yield part.name
+        elif isinstance(part, ast.ImportFrom | ast.Import):
+            yield from (alias.asname or alias.name for alias in part.names)
+        elif isinstance(part, ast.Assign):
+            yield from (target.id for target in part.targets if isinstance(target, ast.Name))

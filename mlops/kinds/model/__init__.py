@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mlops.core.diagnostics import Diagnostic
     from mlops.core.settings import Allow
-    from mlops.core.specs import Spec as BaseSpec
+    from mlops.core.specs import Spec as AnySpec
 
 _PACKAGES = ("pandas", "scikit-learn", "skops")
 
@@ -30,7 +30,7 @@ class Model(Kind):
     """A trained model: outputs `artifact` (a model folder), `metrics` (JSON) and `holdout` (the rows it was measured on)."""
 
     name: ClassVar[str] = "model"
-    Spec: ClassVar[type[BaseSpec]] = specs.Spec
+    Spec: ClassVar[type[AnySpec]] = specs.Spec
     ops: ClassVar[tuple[type[Op], ...]] = (Fit, Evaluate)
 
     def outputs(self, spec: specs.Spec) -> tuple[str, ...]:
@@ -49,14 +49,15 @@ class Model(Kind):
 
     def inputs(self, spec: specs.Spec) -> Mapping[str, Request]:
         """Return the packages that training uses, the project's code, and the files of a command."""
-        found = {"runtime": Request("packages", {"names": list(_packages(spec))}, "packages" if spec.packages else "")}
+        field = "packages" if spec.packages else "estimator" if spec.estimator else ""
+        found = {"runtime": Request("packages", {"names": list(_packages(spec))}, field)}
         if spec.python is not None:
             found["code"] = Request("code", {"entry": spec.python}, "python")
         for index, path in enumerate(spec.files):
             found[path] = Request("file", {"path": path, "format": "bytes"}, f"files.{index}")
         return found
 
-    def check(self, spec: specs.Spec, find: Callable[[Ref], BaseSpec | None], allow: Allow) -> Iterable[Diagnostic]:
+    def check(self, spec: specs.Spec, find: Callable[[Ref], AnySpec | None], allow: Allow) -> Iterable[Diagnostic]:
         """Yield fields that do not go together and what the project does not allow."""
         return checking.check(spec, find, allow)
 

@@ -15,14 +15,14 @@ from mlops.core.diagnostics import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Task = Literal["classification", "regression"]
+Purpose = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One metric, in the unit of its own; `name` is also its scorer's in `scoring`."""
 
-    task: Task
+    purpose: Purpose
     greater_is_better: bool = True
     needs_probabilities: bool = False
 

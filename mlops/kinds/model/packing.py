@@ -35,6 +35,9 @@ def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, p
     Raises:
         ModelError: the model cannot be stored, holds types that nobody trusts, or does not answer its input example.
     """
+    if op.format == "joblib" and not place.allow.pickle:
+        message = "the project does not allow pickles, and `format: joblib` is one"
+        raise ModelError(message, "use skops, or in conf/config.yaml itself: `allow: {pickle: true}`")
     file = folder / f"model.{op.format}"
     classes = classes_of(model)
     try:

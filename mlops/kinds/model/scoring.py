@@ -14,7 +14,7 @@ import numpy as np
 from sklearn import metrics as sk
 
 from mlops.kinds.model.errors import ModelError
-from mlops.kinds.model.metrics import METRICS, Task
+from mlops.kinds.model.metrics import METRICS, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ class Predictions:
     positive: int = 1
 
     @property
-    def task(self) -> Task:
+    def purpose(self) -> Purpose:
         """Which sort of metric applies."""
         return "classification" if self.classes else "regression"
 
@@ -70,9 +70,9 @@ def score(name: str, predictions: Predictions) -> float:
         ModelError: the metric is not one for this sort of model, or needs probabilities that the model does not give.
     """
     metric = METRICS[name]
-    if metric.task != predictions.task:
-        known = [other for other, each in METRICS.items() if each.task == predictions.task]
-        message = f"'{name}' is a metric for {metric.task}, and the model does {predictions.task}"
+    if metric.purpose != predictions.purpose:
+        known = [other for other, each in METRICS.items() if each.purpose == predictions.purpose]
+        message = f"'{name}' is a metric for {metric.purpose}, and the model does {predictions.purpose}"
         raise ModelError(message, f"choose among {', '.join(known)}")
     return float(_SCORERS[name](predictions)) if len(predictions.truth) else float("nan")
 
@@ -84,7 +84,7 @@ def as_json(value: float) -> float | None:
 
 def default_metrics(predictions: Predictions) -> tuple[str, ...]:
     """Return the metrics of a model whose spec names none."""
-    if predictions.task == "regression":
+    if predictions.purpose == "regression":
         return ("mae", "rmse", "r2")
     return ("accuracy", "f1") if predictions.probabilities is None else ("roc_auc", "accuracy", "f1", "log_loss")
 

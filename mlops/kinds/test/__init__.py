@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlops.core.addresses import Address
     from mlops.core.diagnostics import Diagnostic
     from mlops.core.settings import Allow
-    from mlops.core.specs import Spec as BaseSpec
+    from mlops.core.specs import Spec as AnySpec
     from mlops.core.worlds import World
 
 _FOR_DATA = ("pandas",)
@@ -65,7 +65,7 @@ class Test(Kind):
     """Checks of one model: output `verdict` (JSON), which rollouts may require."""
 
     name: ClassVar[str] = "test"
-    Spec: ClassVar[type[BaseSpec]] = specs.Spec
+    Spec: ClassVar[type[AnySpec]] = specs.Spec
     ops: ClassVar[tuple[type[Op], ...]] = (RunChecks,)
 
     def outputs(self, _spec: specs.Spec) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ class Test(Kind):
         """Return the packages that load and measure the model, and read the data."""
         return {"runtime": Request("packages", {"names": list(_PACKAGES if spec.model else _FOR_DATA)})}
 
-    def check(self, spec: specs.Spec, find: Callable[[Ref], BaseSpec | None], _allow: Allow) -> Iterable[Diagnostic]:
+    def check(self, spec: specs.Spec, find: Callable[[Ref], AnySpec | None], _allow: Allow) -> Iterable[Diagnostic]:
         """Yield what cannot be checked: a metric without a model, a comparison with nothing, columns that are not there."""
         return checking.check(spec, find)
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlops.core.addresses import Ref
-    from mlops.core.specs import Spec as BaseSpec
+    from mlops.core.specs import Spec as AnySpec
     from mlops.kinds.test.specs import Spec
 
-    Find = Callable[[Ref], BaseSpec | None]
+    Find = Callable[[Ref], AnySpec | None]
 
 
 def check(spec: Spec, find: Find) -> Iterator[Diagnostic]:

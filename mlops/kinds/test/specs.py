@@ -131,7 +131,7 @@ Check = Annotated[
     Discriminator(
         _sort,
         custom_error_type="check",
-        custom_error_message="a check is a mapping that says what it is about: `metric: NAME`, `rows: {min: N}` or `column: NAME`",
+        custom_error_message="a mapping with one of `metric`, `rows` and `column`",
     ),
 ]
 

@@ -344,3 +344,14 @@ def test_missing_values_that_only_held_out_rows_have_are_no_surprise(world, esti
     frame["housing"] = frame["housing"].fillna("own").mask(gaps)
     made = fit(world, {**CREDIT, "estimator": estimator, "params": ESTIMATORS[estimator]}, frame)
     assert made["evaluate"].facts["metrics"]["roc_auc"] > 0.5
+
+
+def test_a_pickle_is_written_only_where_the_project_allows_it(world, tmp_path_factory):
+    """`format: joblib` is a pickle: refused by the step itself, too, and equal fits give equal bytes."""
+    spec = {**CREDIT, **LINE, "format": "joblib"}
+    with pytest.raises(MlopsError, match="the project does not allow pickles"):
+        fit(world, spec, credit())
+    with world_at(tmp_path_factory.mktemp("daring"), pickle=True) as daring:
+        made = fit(daring, spec, credit())
+        assert folders.read(daring.artifacts.folder(made["fit"].outputs["artifact"])).allow_pickle
+        assert fit(daring, spec, credit())["fit"].outputs == made["fit"].outputs

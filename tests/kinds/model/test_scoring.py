@@ -14,8 +14,8 @@ from mlops.kinds.model.errors import ModelError
 from mlops.kinds.model.metrics import METRICS
 from mlops.kinds.model.scoring import Predictions, as_json, positions, score
 
-CLASSIFICATION = [name for name, each in METRICS.items() if each.task == "classification"]
-REGRESSION = [name for name, each in METRICS.items() if each.task == "regression"]
+CLASSIFICATION = [name for name, each in METRICS.items() if each.purpose == "classification"]
+REGRESSION = [name for name, each in METRICS.items() if each.purpose == "regression"]
 
 
 @some.composite

@@ -40,13 +40,7 @@ CASES = {
     ),
     "no sort": (
         {"model": "model.credit", "checks": [{"min": 0.5}]},
-        [
-            (
-                "checks.0",
-                ("a check is a mapping that says what it is about: `metric: NAME`, `rows: {min: N}` or `column: NAME`"
-                ', got {"min": 0.5}'),
-            )
-        ],
+        [("checks.0", 'expected a mapping with one of `metric`, `rows` and `column`, got {"min": 0.5}')],
     ),
     "unknown field": (
         {"model": "model.credit", "checks": [{"metric": "roc_auc", "min": 0.5, "severty": "warn"}]},
