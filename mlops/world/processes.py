@@ -118,7 +118,7 @@ class Supervisors:
 def _check_host(handle: Mapping[str, str]) -> None:
     if handle["machine"] != hosts.machine():
         message = (
-            f"the replicas are held by host {handle['host']} (machine {handle['machine']}); "
+            f"{handle['supervisor'].rpartition('-')[0]} is held by host {handle['host']} (machine {handle['machine']}); "
             f"this is host {hosts.name()} (machine {hosts.machine()})"
         )
         raise Refused(message, f"run mlops on {handle['host']}; `mlops destroy` there, and it can be applied here")

@@ -76,7 +76,7 @@ def test_a_replica_that_hangs_is_not_ready_and_replaced(fleets, monkeypatch):
 def test_another_host_holds_the_fleet_and_is_named(fleets):
     handle = {**fleets.handle, "host": "blue", "machine": "0123456789ab"}
     for act in (lambda: fleets.door.look(handle), lambda: fleets.door.stop(handle, 1.0)):
-        with pytest.raises(Refused, match="held by host blue"):
+        with pytest.raises(Refused, match=r"rollout\.credit is held by host blue"):
             act()
 
 
