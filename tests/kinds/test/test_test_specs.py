@@ -24,7 +24,7 @@ def problems(spec, model=None):
     """Return (path, summary) of every problem, as composing finds them."""
     found, wrong = validate(KIND.Spec, spec)
     if found is None:
-        return [(each.path, each.summary) for each in wrong]
+        return [(each.path, each.summary.removeprefix("expected ")) for each in wrong]
     known = {"model.credit": Model.Spec.model_validate(model or MODEL), "dataset.credit": Dataset.Spec.model_validate(DATA)}
     return [(each.path, each.summary) for each in KIND.check(found, lambda ref: known.get(ref.address), Allow())]
 
@@ -40,7 +40,7 @@ CASES = {
     ),
     "no sort": (
         {"model": "model.credit", "checks": [{"min": 0.5}]},
-        [("checks.0", 'expected a mapping with one of `metric`, `rows` and `column`, got {"min": 0.5}')],
+        [("checks.0", 'a mapping with one of `metric`, `rows` and `column`, got {"min": 0.5}')],
     ),
     "unknown field": (
         {"model": "model.credit", "checks": [{"metric": "roc_auc", "min": 0.5, "severty": "warn"}]},
