@@ -43,9 +43,8 @@ def port():
         (place / "password").chmod(0o644)
         data = place / "data"
         run = {"user": user, "stdout": subprocess.DEVNULL, "cwd": folder}
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "reader", "-A", "scram-sha-256", f"--pwfile={place / 'password'}"], **run
-        )
+        password = f"--pwfile={place / 'password'}"
+        subprocess.run([programs / "initdb", "-D", data, "-U", "reader", "-A", "scram-sha-256", password], check=True, **run)
         options = f"-p {number} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         subprocess.run([programs / "pg_ctl", "-D", data, "-w", "-l", place / "log", "-o", options, "start"], check=True, **run)
         try:
