@@ -52,15 +52,29 @@ def refuse(override: Override, options: Mapping[str, Sequence[str]], known: Mapp
         known: the keys that may stand at the top, with the names below them where they are known.
     """
     key, text = override.key_or_group, override.input_line
-    first, _, rest = key.partition(".")
-    if "allow" in (first, (override.package or "").partition(".")[0]):
+    if "allow" in (key.partition(".")[0], (override.package or "").partition(".")[0]):
         return problem("allow", "`allow` can be set only by conf/config.yaml itself", text, "edit conf/config.yaml")
-    if key in options:
-        return _refuse_option(override, options[key])
-    if key in GROUPS and isinstance(override.value(), str):
-        return problem("unknown-option", f"there is no folder conf/{key}", text, f"write conf/{key}/{override.value()}.yaml")
+    if key in options or key in GROUPS:
+        return _refuse_option(override, options.get(key))
     if override.is_add() or override.is_force_add():
         return None
+    return _refuse_key(key, text, known)
+
+
+def _refuse_option(override: Override, options: Sequence[str] | None) -> Diagnostic | None:
+    key, text, value = override.key_or_group, override.input_line, override.value()
+    if override.is_delete() or not isinstance(value, str | list):
+        return None
+    if options is None:
+        return problem("unknown-option", f"there is no folder conf/{key}", text, f"write conf/{key}/{value}.yaml")
+    for name in value if isinstance(value, list) else [value]:
+        if name not in options:
+            return problem("unknown-option", f"'{key}' has no option '{name}'", text, did_you_mean(str(name), options, "options"))
+    return None
+
+
+def _refuse_key(key: str, text: str | None, known: Mapping[str, Collection[str]]) -> Diagnostic | None:
+    first, _, rest = key.partition(".")
     if first not in known:
         return problem("unknown-key", f"there is no '{first}'", text, did_you_mean(first, known, "known"))
     name = rest.partition(".")[0]
@@ -68,15 +82,6 @@ def refuse(override: Override, options: Mapping[str, Sequence[str]], known: Mapp
         return problem(
             "unknown-resource", f"there is no {first}.{name}", text, did_you_mean(name, known[first], f"known of {first}")
         )
-    return None
-
-
-def _refuse_option(override: Override, options: Sequence[str]) -> Diagnostic | None:
-    value = override.value()
-    for name in value if isinstance(value, list) else [value]:
-        if isinstance(name, str) and name not in options and not override.is_delete():
-            summary = f"'{override.key_or_group}' has no option '{name}'"
-            return problem("unknown-option", summary, override.input_line, did_you_mean(name, options, "options"))
     return None
 
 

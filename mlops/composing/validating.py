@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from mlops.core.diagnostics import Diagnostic, did_you_mean
+from mlops.core.diagnostics import Diagnostic, did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
 LONGEST = 60
+_WANTED = "Input should be "  # how most of pydantic's messages begin
+
+_SHAPES = dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "a mapping of fields") | dict.fromkeys(
+    ("list_type", "tuple_type", "set_type", "frozen_set_type"), "a list"
+)
 
 
-def validate(model: type[Model], data: Any, hints: Mapping[str, str] | None = None) -> tuple[Model | None, list[Diagnostic]]:
-    """Return the validated model, or None and what is wrong (paths, no origins).
-
-    Args:
-        model: the model.
-        data: what the user wrote.
-        hints: what to do about an unknown field, by its name, where that is known better than by likeness.
-    """
+def validate(model: type[Model], data: Any) -> tuple[Model | None, list[Diagnostic]]:
+    """Return the validated model, or None and what is wrong (paths, no origins)."""
     if not isinstance(data, dict):
         return None, [Diagnostic("type", f"expected a mapping of fields, got {shown(data)}", path="")]
     try:
         return model.model_validate(data), []
     except ValidationError as error:
         found = [_Found(detail, data) for detail in error.errors(include_url=False)]
-        return None, [_explain(item, model, hints or {}) for item in _joined(found)]
+        return None, [_explain(item, model) for item in _without_typos_twice(list(_joined(found)), model)]
     except RecursionError:
         return None, [Diagnostic("type", "the values are nested too deeply, or contain themselves", path="")]
 
@@ -52,7 +52,6 @@ class _Found:
 
     def __init__(self, detail: ErrorDetails, data: Any) -> None:
         self.type, self.message, self.value = detail["type"], detail["msg"], detail["input"]
-        self.context = detail.get("ctx", {})
         self.parts: list[str] = []
         self.branches: list[tuple[int, str]] = []  # (how deep, name of the branch)
         place, last = data, len(detail["loc"]) - 1
@@ -89,9 +88,19 @@ def _joined(found: Sequence[_Found]) -> Iterable[_Found]:
             yield from _joined(min(deeper, key=_misfit))
         else:
             first = next(iter(branches.values()))[0]
-            wanted = dict.fromkeys(_wanted(item.message) for items in branches.values() for item in items)
-            first.message = f"Input should be {' or '.join(wanted)}"
+            wanted = dict.fromkeys(item.message.removeprefix(_WANTED) for items in branches.values() for item in items)
+            first.message = f"{_WANTED}{' or '.join(wanted)}"
             yield first
+
+
+def _without_typos_twice(found: Sequence[_Found], model: type[BaseModel]) -> list[_Found]:
+    """Leave out the missing field where an unknown one beside it is that field mistyped: one mistake, one diagnostic."""
+    typos = {
+        (*item.parts[:-1], nearest(item.parts[-1], _fields_at(model, item.parts[:-1])))
+        for item in found
+        if item.type == "extra_forbidden"
+    }
+    return [item for item in found if item.type != "missing" or tuple(item.parts) not in typos]
 
 
 def _is_late(item: _Found) -> bool:
@@ -104,24 +113,28 @@ def _misfit(items: Sequence[_Found]) -> tuple[int, int]:
     return strangers, len(items)
 
 
-def _wanted(message: str) -> str:
-    return message.removeprefix("Input should be ")
-
-
-def _explain(item: _Found, model: type[BaseModel], hints: Mapping[str, str]) -> Diagnostic:
+def _explain(item: _Found, model: type[BaseModel]) -> Diagnostic:
     if item.type == "missing":
         return Diagnostic("missing-field", f"the field '{item.parts[-1]}' is missing", path=".".join(item.parts[:-1]))
     if item.type == "extra_forbidden":
         name = item.parts[-1]
-        known = {field for level in _models_at(model, item.parts[:-1]) for field in level.model_fields}
-        hint = hints.get(name) or did_you_mean(name, known, "fields")
-        return Diagnostic("unknown-field", f"unknown field '{name}'", path=item.path, hint=hint)
-    if item.type in ("value_error", "reference"):
+        known = _fields_at(model, item.parts[:-1])
+        return Diagnostic("unknown-field", f"unknown field '{name}'", path=item.path, hint=did_you_mean(name, known, "fields"))
+    if _is_late(item):
         return Diagnostic("value", item.message.removeprefix("Value error, "), path=item.path)
-    if item.type in ("model_type", "model_attributes_type", "dict_type"):
-        return Diagnostic("type", f"expected a mapping of fields, got {shown(item.value)}", path=item.path)
+    wanted = _SHAPES.get(item.type) or item.message.removeprefix(_WANTED)
+    summary = f"expected {wanted}" if wanted != item.message else item.message
     code = "type" if item.type.endswith(("_type", "_parsing", "_from_float")) else "value"
-    return Diagnostic(code, f"{item.message.replace('Input should be', 'expected', 1)}, got {shown(item.value)}", path=item.path)
+    hint = None
+    if item.type == "literal_error" and isinstance(item.value, str):
+        close = nearest(item.value, re.findall(r"'([^']*)'", item.message))
+        hint = f"did you mean '{close}'?" if close else None
+    return Diagnostic(code, f"{summary}, got {shown(item.value)}", path=item.path, hint=hint)
+
+
+def _fields_at(model: type[BaseModel], parts: Sequence[str]) -> set[str]:
+    """Return the fields that may stand at the place."""
+    return {field for level in _models_at(model, parts) for field in level.model_fields}
 
 
 def _models_at(model: type[BaseModel], parts: Sequence[str]) -> set[type[BaseModel]]:
