@@ -158,11 +158,11 @@ def _column_problems(column: Column) -> Iterator[Diagnostic]:
         if bound is None:
             continue
         if column.type not in (*NUMBERS, "datetime"):
-            yield _wrong(name, f"a {column.type} column has no {name}", f"remove '{name}'")
+            yield _wrong(name, f"a column of type {column.type} has no {name}", f"remove '{name}'")
         elif not fits(bound, column.type):
             yield _wrong(
                 name,
-                f"{name} of a {column.type} column is {bound!r}",
+                f"{name} of a column of type {column.type} is {bound!r}",
                 "write a number, or for datetime a date such as 2024-01-31",
             )
     if _is_after(column.min, column.max):
@@ -172,12 +172,12 @@ def _column_problems(column: Column) -> Iterator[Diagnostic]:
     if column.pattern is not None:
         yield from _pattern_problems(column)
     if column.format is not None and column.type != "datetime":
-        yield _wrong("format", f"a {column.type} column has no format", "remove 'format'")
+        yield _wrong("format", f"a column of type {column.type} has no format", "remove 'format'")
 
 
 def _value_problems(sort: str, values: tuple[Scalar, ...]) -> Iterator[Diagnostic]:
     if sort in ("bool", "datetime"):
-        yield _wrong("values", f"a {sort} column has no values", "remove 'values'")
+        yield _wrong("values", f"a column of type {sort} has no values", "remove 'values'")
     for value in values:
         if sort in NUMBERS and (isinstance(value, str) or (sort == "int" and not isinstance(value, int))):
             yield _wrong("values", f"{value!r} is no {sort}", "write numbers, or make the type category")
@@ -189,7 +189,7 @@ def _value_problems(sort: str, values: tuple[Scalar, ...]) -> Iterator[Diagnosti
 
 def _pattern_problems(column: Column) -> Iterator[Diagnostic]:
     if column.type not in ("string", "category"):
-        yield _wrong("pattern", f"a {column.type} column has no pattern", "remove 'pattern'")
+        yield _wrong("pattern", f"a column of type {column.type} has no pattern", "remove 'pattern'")
     try:
         re.compile(column.pattern or "")
     except re.error as error:
@@ -220,12 +220,12 @@ def _split_problems(split: Split) -> Iterator[Diagnostic]:
 def cut_problems(split: Split, sort: str) -> Iterator[Diagnostic]:
     """Yield what is wrong between a split by a column and the column's type."""
     if sort not in (*NUMBERS, "datetime"):
-        yield _wrong("split.by", f"'{split.by}' is a {sort} column, which has no order in time", "name a datetime or a number")
+        yield _wrong("split.by", f"'{split.by}' has type {sort}, which has no order in time", "name a datetime or a number")
         return
     for name in PARTS:
         cut = getattr(split, name)
         if cut is not None and not fits(cut, sort):
-            summary = f"{cut!r} is no cut-off for the {sort} column '{split.by}'"
+            summary = f"{cut!r} is no cut-off for column '{split.by}' of type {sort}"
             yield _wrong(f"split.{name}", summary, "write a number, or for datetime a date such as 2024-01-31")
 
 

@@ -171,9 +171,9 @@ def test_by_time_later_rows_are_test(project):
     [
         ("1\n2\n", {"test": 0.2}, "a.csv leaves the split test without a row"),
         ("1\n2\n", {"by": "a", "test": 0}, "a.csv leaves the split train without a row"),
-        ("1\n2\n", {"by": "a", "test": "2024-01-01"}, "split.test: '2024-01-01' is no cut-off for the int column 'a'"),
-        ("x\ny\n", {"by": "a", "test": "2024-01-01"}, "split.by: 'a' is a string column, which has no order in time"),
-        ("2024-01-01\n", {"by": "a", "test": "soon"}, "split.test: 'soon' is no cut-off for the datetime column 'a'"),
+        ("1\n2\n", {"by": "a", "test": "2024-01-01"}, "split.test: '2024-01-01' is no cut-off for column 'a' of type int"),
+        ("x\ny\n", {"by": "a", "test": "2024-01-01"}, "split.by: 'a' has type string, which has no order in time"),
+        ("2024-01-01\n", {"by": "a", "test": "soon"}, "split.test: 'soon' is no cut-off for column 'a' of type datetime"),
     ],
 )
 def test_a_split_that_cannot_be_made_is_refused(project, rows, split, message):
