@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from mlops.core import ops, specs
+from mlops.core.addresses import Ref
 from mlops.core.digests import canonical
 from mlops.core.ops import Bindable, Late, Made
 from mlops.core.resources import Kind

@@ -111,7 +111,7 @@ class Op(BaseModel):
     with `Bindable()`; when `run` is called every late value has been bound.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     verb: ClassVar[str]
     here: ClassVar[bool] = False

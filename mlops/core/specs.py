@@ -49,7 +49,7 @@ class To:
 class Spec(BaseModel):
     """Base of every spec and of every part of one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, ser_json_inf_nan="constants", defer_build=True)
 
 
 Description = Annotated[str, COSMETIC]
