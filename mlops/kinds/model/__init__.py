@@ -54,7 +54,7 @@ class Model(Kind):
         if spec.python is not None:
             found["code"] = Request("code", {"entry": spec.python}, "python")
         for index, path in enumerate(spec.files):
-            found[path] = Request("file", {"path": path, "format": "bytes"}, f"files.{index}")
+            found[f"file {path}"] = Request("file", {"path": path, "format": "bytes"}, f"files.{index}")
         return found
 
     def check(self, spec: specs.Spec, find: Callable[[Ref], AnySpec | None], allow: Allow) -> Iterable[Diagnostic]:
@@ -92,7 +92,7 @@ def _recipe(spec: specs.Spec) -> ByEstimator | ByFunction | ByCommand:
             command=spec.command,
             params=spec.params,
             outputs=spec.outputs,
-            files={path: Late.input(path) for path in spec.files},
+            files={path: Late.input(f"file {path}") for path in spec.files},
             holdout=Late.output(spec.dataset.to(spec.holdout)) if measures and spec.holdout else None,
         )
     if spec.python is not None:

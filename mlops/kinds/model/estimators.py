@@ -70,10 +70,10 @@ def _last(name: str) -> str:
 def _build(path: str, params: Mapping[str, Any], allowed: Sequence[str]) -> Any:
     made = _class(path, allowed)
     known = made._get_param_names()  # noqa: SLF001 - scikit-learn's own list of parameters; get_params needs an instance
-    for name in params:
-        if name not in known:
-            message = f"{path} has no parameter '{name}'"
-            raise ModelError(message, did_you_mean(name, known, "its parameters"))
+    unknown = [name for name in params if name not in known]
+    if unknown:
+        message = f"{path} has no parameter {' and none '.join(map(repr, unknown))}"
+        raise ModelError(message, " ".join(did_you_mean(name, known, "its parameters") for name in unknown))
     try:
         return made(**{name: _value(value, allowed) for name, value in params.items()})
     except TypeError as error:

@@ -124,17 +124,15 @@ def _classes(truth: pd.Series[Any]) -> Any:
 
 def _nullable(features: pd.DataFrame, prepared: Mapping[str, Prepared], path: str, estimator: Any) -> dict[str, bool]:
     """Return which columns may be missing when the model is asked: where it does something about it, seen in training or not."""
-    found = {}
-    for name, each in prepared.items():
-        handles = each.impute != "none" or each.encode == "onehot" or preprocessing.takes_missing(estimator)
-        gaps = int(features[name].isna().sum())
-        if gaps and not handles:
-            message = (
-                f"the feature '{name}' is missing in {gaps} of {len(features)} rows, and {path} does not take missing values"
-            )
-            raise ModelError(message, f"for example `preprocess: {{columns: {{{name}: {{impute: most_frequent}}}}}}`")
-        found[name] = handles
-    return found
+    takes = preprocessing.takes_missing(estimator)
+    nullable = {name: takes or each.impute != "none" or each.encode == "onehot" for name, each in prepared.items()}
+    gaps = {name: int(features[name].isna().sum()) for name, handles in nullable.items() if not handles}
+    told = [f"'{name}' ({count} of {len(features)} rows)" for name, count in gaps.items() if count]
+    if told:
+        message = f"{path} does not take missing values, and these features have some: {', '.join(told)}"
+        name = next(name for name, count in gaps.items() if count)
+        raise ModelError(message, f"for example `preprocess: {{columns: {{{name}: {{impute: most_frequent}}}}}}`")
+    return nullable
 
 
 # -- a function of the project -----------------------------------------------------------------------------------------

@@ -30,11 +30,10 @@ def features_of(frame: pd.DataFrame, label: str, names: Sequence[str] | None) ->
         ModelError: the label, or a feature, is not among the columns; there is no feature.
     """
     columns = [str(column) for column in frame.columns]
-    for name in (label, *(names or ())):
-        if name not in columns:
-            what = "label" if name == label else "feature"
-            message = f"the {what} '{name}' is no column of the data"
-            raise ModelError(message, did_you_mean(name, columns, "its columns"))
+    absent = [name for name in (label, *(names or ())) if name not in columns]
+    if absent:
+        message = "; ".join(f"the {'label' if name == label else 'feature'} '{name}' is no column of the data" for name in absent)
+        raise ModelError(message, " ".join(did_you_mean(name, columns, "its columns") for name in absent))
     found = list(names) if names is not None else [name for name in columns if name not in (label, frame.attrs.get("key"))]
     if not found:
         message = f"the data has no column besides the label '{label}'"
@@ -55,21 +54,19 @@ def datatype(dtype: Any) -> str | None:
     return "BYTES" if types.is_string_dtype(dtype) or types.is_object_dtype(dtype) else None
 
 
-def column(series: pd.Series[Any], *, nullable: bool) -> Column:
-    """Return the signature of one column.
-
-    Raises:
-        ModelError: models take no values of this type, or no value is there at all.
-    """
-    name, known = str(series.name), datatype(series.dtype)
-    if known is None:
-        message = f"the feature '{name}' is {series.dtype}, which no model takes"
-        raise ModelError(message, "leave it out (`features:` lists the others), or make numbers of it in a `python:` function")
+def _problem(series: pd.Series[Any]) -> str | None:
+    """Return why no model can take the column, or None."""
+    if datatype(series.dtype) is None:
+        return f"the feature '{series.name}' is {series.dtype}, which no model takes"
     if series.isna().all():
-        message = f"the feature '{name}' has no value in any of the {len(series)} rows"
-        raise ModelError(message, "leave it out: `features:` lists the others")
+        return f"the feature '{series.name}' has no value in any of the {len(series)} rows"
+    return None
+
+
+def _column(series: pd.Series[Any], *, nullable: bool) -> Column:
+    """Return the signature of one column that has no problem."""
     values = tuple(series.cat.categories.tolist()) if isinstance(series.dtype, pd.CategoricalDtype) else None
-    return Column(name, known, nullable=nullable, values=values)
+    return Column(str(series.name), datatype(series.dtype) or "", nullable=nullable, values=values)
 
 
 def arrays(frame: pd.DataFrame, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
@@ -139,9 +136,13 @@ def shape_of(frame: pd.DataFrame, nullable: Mapping[str, bool]) -> Shape:
     """Return the shape of the features in `frame`: a matrix where all are numbers, else a table.
 
     Raises:
-        ModelError: a column is of a type that models do not take, or has no value at all.
+        ModelError: columns are of a type that models do not take, or have no value at all.
     """
-    inputs = tuple(column(frame[name], nullable=nullable[str(name)]) for name in frame.columns)
+    problems = [problem for name in frame.columns if (problem := _problem(frame[name]))]
+    if problems:
+        hint = "leave them out (`features:` lists the others), or make numbers of them in a `python:` function"
+        raise ModelError("; ".join(problems), hint)
+    inputs = tuple(_column(frame[name], nullable=nullable[str(name)]) for name in frame.columns)
     categories = tuple(str(name) for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype))
     shape = Shape(inputs, categories, "frame")
     return replace(shape, layout="array") if shape.is_numeric else shape

@@ -245,9 +245,16 @@ def test_text_is_a_category(world):
 LINE = {"estimator": "sklearn.linear_model.LogisticRegression"}
 WRONG = {
     "label": ({**LINE, "label": "defalt"}, "the label 'defalt' is no column of the data", "did you mean 'default'?"),
-    "feature": ({**LINE, "features": ["agee"]}, "the feature 'agee' is no column of the data", "did you mean 'age'?"),
-    "empty": ({**LINE, "features": ["nothing"]}, "the feature 'nothing' has no value in any of the 300 rows", "leave it out"),
-    "dates": ({**LINE, "features": ["day"]}, "the feature 'day' is datetime64[us], which no model takes", "leave it out"),
+    "features": (
+        {**LINE, "features": ["agee", "income", "hosing"]},
+        "the feature 'agee' is no column of the data; the feature 'hosing' is no column of the data",
+        "did you mean 'age'?",
+    ),
+    "empty and dates": (
+        {**LINE, "features": ["nothing", "age", "day"]},
+        "the feature 'nothing' has no value in any of the 300 rows; the feature 'day' is datetime64[us], which no model takes",
+        "leave them out",
+    ),
     "one class": ({**LINE, "label": "always"}, "the label 'always' has one value only in all 300 rows: True", "needs two"),
     "gaps in label": ({**LINE, "label": "income"}, "the label 'income' is missing in ", "leave such rows out"),
     "text": (
@@ -256,9 +263,9 @@ WRONG = {
         "use a classifier",
     ),
     "param": (
-        {**LINE, "params": {"max_itr": 1}},
-        "sklearn.linear_model.LogisticRegression has no parameter 'max_itr'",
-        "did you mean 'max_iter'?",
+        {**LINE, "params": {"max_itr": 1, "soler": "x"}},
+        "sklearn.linear_model.LogisticRegression has no parameter 'max_itr' and none 'soler'",
+        "did you mean 'max_iter'? did you mean 'solver'?",
     ),
     "value": (
         {**LINE, "params": {"C": -1}},
@@ -287,7 +294,7 @@ WRONG = {
     ),
     "no imputer": (
         {**LINE, "preprocess": {"numeric": {"impute": "none"}}},
-        "the feature 'income' is missing in ",
+        "sklearn.linear_model.LogisticRegression does not take missing values, and these features have some: 'income' (",
         "preprocess: {columns: {income: {impute: most_frequent}}}",
     ),
     "sort": (
