@@ -53,6 +53,8 @@ def claims_of_file(claims: Claims, source: Source, document: Any, header: str | 
         for key, value in [(package, document)] if package else document.items():
             claims.path(str(key), value, kinds)
     for group, target in _entries(document.get("defaults")):
+        if package.partition(".")[0] in kinds and header is not None:
+            claims.kinds.add(package.partition(".")[0])  # the entry's package stands below the header's
         at_top = target is None and (package == "" or header is not None)
         if at_top or target is not None:
             claims.path(group if target is None else target.removeprefix(GLOBAL).removeprefix("."), None, kinds)

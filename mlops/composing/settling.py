@@ -9,7 +9,7 @@ from mlops.composing import caching
 from mlops.composing.merging import FREE, plain
 from mlops.composing.origins import Places
 from mlops.composing.sources import GROUPS, ROOT
-from mlops.composing.validating import validate
+from mlops.composing.validating import shown, validate
 from mlops.core.diagnostics import Diagnostic, did_you_mean
 from mlops.core.digests import digest
 from mlops.core.settings import Allow, Settings
@@ -45,6 +45,10 @@ def settle(
     """Return the settings, and the values of all that an interpolation may read beside resources."""
     if layers is None:
         return Settings(), {}
+    for kind in kinds:
+        data = plain(layers.tree, kind)
+        if data is not None and not isinstance(data, dict):
+            problems.tell("", [Diagnostic("type", f"expected resources by name, got {shown(data)}", path=kind)])
     known = {*TOP, *GROUPS, FREE}
     found: dict[str, Any] = {"environment": layers.choices.get("env") or "dev"}
     values: dict[str, Any] = {}

@@ -129,6 +129,11 @@ GOOD = "data: 1\n"
                 "[use lower-case letters, digits and single hyphens, beginning with a letter, at most 40 characters]"
             ),
         ),
+        (
+            "config",
+            "maker: ${vars.x}\nvars: {x: {}}\n",
+            'conf/config.yaml:1:1: type: expected resources by name, got "${vars.x}"',
+        ),
         ("config", "projekt: x\n", "conf/config.yaml:1:1: unknown-key: unknown key 'projekt' [did you mean 'project'?]"),
         ("config", "project: Not A Name\n", None),
         (

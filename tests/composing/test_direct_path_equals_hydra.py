@@ -124,6 +124,7 @@ overlays = st.sampled_from(
         "things: {extra: {data: 3}}",
         "defaults: [override /target: other]",
         "defaults: [override /things@things.a: b]",
+        "defaults: [/common@things.b, _self_]",
     ]
 )
 
