@@ -48,6 +48,15 @@ class Arguments:
             raise click.UsageError(message)
         return found
 
+    @classmethod
+    def about_one(cls, words: Sequence[str]) -> tuple[Address | None, tuple[str, ...]]:
+        """Return the address, or None, and the overrides of a command that is about one resource or all."""
+        found = cls.without_plan(words)
+        if len(found.addresses) > 1:
+            message = f"name one address, not {' and '.join(found.addresses)}"
+            raise click.UsageError(message)
+        return (found.addresses[0] if found.addresses else None), found.overrides
+
 
 def address(word: str) -> Address:
     """Return the address written as `word`; raise UsageError where it is none."""

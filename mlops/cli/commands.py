@@ -24,7 +24,8 @@ def _set_machine(context: click.Context, _parameter: click.Parameter, value: boo
 
 
 words_argument = click.argument("words", nargs=-1, shell_complete=suggest, metavar="[ADDRESS | override=value]...")
-address_argument = click.argument("word", metavar="[ADDRESS]", required=False, shell_complete=suggest)
+one_argument = click.argument("words", nargs=-1, shell_complete=suggest, metavar="[ADDRESS] [override=value]...")
+overrides_argument = click.argument("words", nargs=-1, shell_complete=suggest, metavar="[override=value]...")
 folder_type = click.Path(path_type=Path, file_okay=False)
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask before applying.")
 replace_option = click.option("--replace", multiple=True, metavar="ADDRESS", help="Make this anew though nothing changed.")
@@ -207,34 +208,36 @@ def _write(path: Path, text: str) -> None:
 
 
 @commands.command()
-@address_argument
+@one_argument
 @click.pass_obj
-def show(session: Session, word: str | None) -> None:
+def show(session: Session, /, words: tuple[str, ...]) -> None:
     """Show what is configured and recorded.
 
     With ADDRESS: the spec, where each value was written, and what was made. Without: one line for each resource.
     """
     from mlops.rendering import records
 
-    with session.project() as project:
+    wanted, overrides = Arguments.about_one(words)
+    with session.project(overrides) as project:
         resources, recorded = project.composition.resources, project.state().records
-        if word is None:
+        if wanted is None:
             say(records.overview(resources, recorded, look(sys.stdout)))
             return
-        (one,) = known([address(word)], project)
+        (one,) = known([wanted], project)
         say(records.resource(one, resources.get(one), recorded.get(one), project.composition.origins, look(sys.stdout)))
 
 
 @commands.command()
-@address_argument
+@one_argument
 @click.pass_obj
-def history(session: Session, word: str | None) -> None:
+def history(session: Session, /, words: tuple[str, ...]) -> None:
     """Show what was done, oldest first."""
     from mlops.rendering import records
 
-    with session.project() as project:
-        wanted = known([address(word)], project)[0] if word is not None else None
-        say(records.history(project.history(wanted), look(sys.stdout)))
+    wanted, overrides = Arguments.about_one(words)
+    with session.project(overrides) as project:
+        one = known([wanted], project)[0] if wanted is not None else None
+        say(records.history(project.history(one), look(sys.stdout)))
 
 
 @commands.command()
@@ -277,13 +280,18 @@ def graph(session: Session, form: str | None) -> None:
 
 
 @commands.command()
+@overrides_argument
 @click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
 @click.pass_obj
-def status(session: Session, /, **flags: bool) -> None:
+def status(session: Session, /, words: tuple[str, ...], **flags: bool) -> None:
     """Look at what runs: is it as recorded?"""
     from mlops.rendering import records
 
-    with session.project() as project:
+    arguments = Arguments.without_plan(words)
+    if arguments.addresses:
+        message = f"status looks at everything that runs: leave out {arguments.addresses[0]}"
+        raise click.UsageError(message)
+    with session.project(arguments.overrides) as project:
         while True:
             text = records.status(project.status(), look(sys.stdout))
             if flags["watch"] and sys.stdout.isatty():

@@ -81,9 +81,23 @@ def _ending(entry: Entry) -> str:
 
 
 def status(found: Sequence[Mapping[str, Any]], look: Look) -> str:
-    """Return one line for each kept thing: whether it is as recorded, and its facts."""
+    """Return one line for each kept thing: whether it is as recorded, and its facts; below it one for each of its parts."""
     rows = [[each["address"], _said(each["found"], look), words.facts(each["facts"])] for each in found]
-    return "\n".join(table(rows)) if rows else "nothing is running"
+    parts = [
+        [line for name, items in each["facts"].items() if isinstance(items, list) for line in _parts(name, items)]
+        for each in found
+    ]
+    lines = [line for head, below in zip(table(rows), parts, strict=True) for line in (head, *below)]
+    return "\n".join(lines) if lines else "nothing is running"
+
+
+def _parts(name: str, items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each part of a kept thing, such as a replica: what is known of it."""
+    rows = [
+        [f"{name.removesuffix('s')} {number}", *(f"{key} {clean(str(item[key]))}" for key in item if item[key] != "")]
+        for number, item in enumerate(items, 1)
+    ]
+    return table(rows, indent=GAP)
 
 
 def _said(found: Any, look: Look) -> str:

@@ -323,6 +323,16 @@ def test_status_tells_what_is_not_as_recorded(fake, run):
     assert run("status")[1] == "rollout.credit  replica 2 of 3 does not answer  replicas 2\n"
 
 
+def test_what_is_recorded_and_runs_is_told_of_any_environment(fake, run):
+    assert [run(*words)[0] for words in (["show", "env=prod"], ["history", "env=prod"], ["status", "env=prod"])] == [0, 0, 0]
+    assert fake.overrides == [["env=prod"]] * 3
+
+
+@pytest.mark.parametrize("words", [["show", "a.b", "c.d"], ["history", "a.b", "c.d"], ["status", "a.b"], ["show", "plan.json"]])
+def test_a_word_too_many_is_a_usage_error(fake, run, words):
+    assert run(*words)[0] == 1
+
+
 def test_history_and_log_say_when_there_is_nothing(fake, run):
     assert run("history")[1] == "nothing has happened yet\n"
     code, _, err = run("log")

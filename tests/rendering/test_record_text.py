@@ -81,6 +81,19 @@ def test_status_is_a_line_for_each_kept_thing():
     assert records.status([], Look()) == "nothing is running"
 
 
+def test_status_has_a_line_below_for_each_replica():
+    replicas = [
+        {"pid": 14403, "version": "e291", "state": "ready", "ended": "", "log": "/l/1.log"},
+        {"pid": 99, "version": "e291", "state": "dead", "ended": "by signal 9", "log": "/l/2.log"},
+    ]
+    found = [{"address": "rollout.a", "found": None, "facts": {"url": "http://h:1", "replicas": replicas}}]
+    assert records.status(found, Look()).splitlines() == [
+        "rollout.a  as recorded  url http://h:1",
+        "  replica 1  pid 14403  version e291  state ready  log /l/1.log",
+        "  replica 2  pid 99     version e291  state dead   ended by signal 9  log /l/2.log",
+    ]
+
+
 def test_differences_are_the_fields_that_differ():
     text = records.differences({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 1, "c": 3}, "e": None}, Look())
     assert text.splitlines() == ["a.c  2 → 3", "d    [1] → unset"]
