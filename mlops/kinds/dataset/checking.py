@@ -30,7 +30,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Checked:
-    """The typed table, its columns sorted by name; what was inferred and left out; and what is wrong."""
+    """The typed table, its columns in the spec's order, then the source's; what was inferred and left out; and what is wrong."""
 
     frame: Any = None
     inferred: dict[str, str] = field(default_factory=dict)
@@ -55,17 +55,19 @@ def check(raw: pd.DataFrame, rules: Rules) -> Checked:
     checked = Checked()
     wanted = _wanted(raw, rules, checked)
     arrays = {}
-    for name in sorted(wanted):
-        column = wanted[name]
-        if column is None:
-            sort = checked.inferred[name] = converting.infer(raw[name][~converting.is_missing(raw[name], rules.missing)])
-            column = Column(type=sort, nullable=True)
+    for name, column in wanted.items():
+        rule = column or _inferred(raw[name], name, rules, checked)
         if name == rules.key:
-            column = column.model_copy(update={"unique": True, "nullable": False})
-        arrays[name] = _typed(raw[name], column, rules.missing, checked.problems)
+            rule = rule.model_copy(update={"unique": True, "nullable": False})
+        arrays[name] = _typed(raw[name], rule, rules.missing, checked.problems)
     if not checked.problems:
         checked.frame = pd.DataFrame(arrays, index=raw.index)
     return checked
+
+
+def _inferred(raw: pd.Series[Any], name: str, rules: Rules, checked: Checked) -> Column:
+    sort = checked.inferred[name] = converting.infer(raw[~converting.is_missing(raw, rules.missing)])
+    return Column(type=sort, nullable=True)
 
 
 def _wanted(raw: pd.DataFrame, rules: Rules, checked: Checked) -> dict[str, Column | None]:
@@ -77,7 +79,7 @@ def _wanted(raw: pd.DataFrame, rules: Rules, checked: Checked) -> dict[str, Colu
         hint = did_you_mean(name, raw.columns, "the data has")
         checked.problems.append(Problem(f"there is no column '{name}' in the data: {hint}"))
     wanted: dict[str, Column | None] = {name: column for name, column in columns.items() if name in raw.columns}
-    others = sorted(set(raw.columns) - set(columns))
+    others = [name for name in raw.columns if name not in columns]
     if rules.extra == "keep":
         wanted.update(dict.fromkeys(others))
     elif rules.extra == "drop":

@@ -53,6 +53,7 @@ class Dataset(Kind):
         op = Read(
             source=spec.source,
             columns=columns,
+            order=tuple(columns or ()),
             extra_columns=spec.extra_columns,
             missing=tuple(sorted(set(spec.missing))),
             key_column=spec.key,

@@ -1,7 +1,8 @@
 """The step `read` of a dataset: raw source → checked and typed table → order → splits → Parquet artifacts.
 
-Two readings with equal rows give equal bytes, in whatever order, spelling or format the source had them: columns are
-sorted by name and rows by a hash of their key or content (see `splitting`).
+Two readings with equal rows give equal bytes, in whatever order, spelling or format the source had them: columns stand
+as the spec names them, and rows by a hash of their key or content (see `splitting`). Columns that the spec does not
+name stand behind them in the source's order.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Read(Op):
 
     source: Source
     columns: dict[str, Column] | None
+    order: tuple[str, ...]  # of the columns: mappings have none in JSON
     extra_columns: Literal["forbid", "drop", "keep"]
     missing: tuple[str, ...]
     key_column: str | None
@@ -55,7 +57,7 @@ class Read(Op):
         source = self.source.model_dump(mode="json")
         raw = world.tables.read(source, world)
         self._check_bytes(raw.attrs)
-        checked = checking.check(raw, checking.Rules(self.columns, self.extra_columns, self.missing, self.key_column))
+        checked = checking.check(raw, checking.Rules(self._columns, self.extra_columns, self.missing, self.key_column))
         problems = [*checked.problems, *self._wrong_uses({*raw.columns, *(self.columns or ())} - {*checked.dropped}, checked)]
         if raw.empty:
             problems = [Problem("there are no rows")]
@@ -113,6 +115,10 @@ class Read(Op):
         if checked.dropped:
             facts["dropped"] = checked.dropped
         return facts
+
+    @property
+    def _columns(self) -> dict[str, Column] | None:
+        return self.columns and {name: self.columns[name] for name in self.order}
 
     @property
     def _name(self) -> str:

@@ -142,10 +142,11 @@ def test_outputs_are_the_table_and_its_splits():
     assert _template(split={"test": 0.2, "validation": 0.1}).outputs == ("table", "train", "test", "validation")
 
 
-def test_descriptions_and_the_order_of_columns_change_no_step():
+def test_descriptions_change_no_step_and_the_order_of_columns_does():
     one, two = {"type": "int"}, {"type": "float"}
     plain = _template(columns={"a": one, "b": two}, missing=["", "NA"])
-    assert _template(columns={"b": two, "a": one}, missing=["NA", ""]) == plain
+    assert _template(columns={"a": one, "b": two}, missing=["NA", ""]) == plain
+    assert _template(columns={"b": two, "a": one}, missing=["", "NA"]) != plain
     assert _template(columns={"a": {**one, "description": "x"}, "b": two}, missing=["", "NA"], description="y") == plain
     assert _template(columns={"a": two, "b": two}, missing=["", "NA"]) != plain
 
