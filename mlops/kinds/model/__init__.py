@@ -35,17 +35,14 @@ class Model(Kind):
 
     def outputs(self, spec: specs.Spec) -> tuple[str, ...]:
         """Return `artifact`, `metrics` where it is measured, and `holdout` where rows are held out."""
-        return tuple(output for step in self.steps(spec, Address.of(self.name, "any")) for output in step.outputs)
+        return tuple(output for outputs in _steps(spec).values() for output in outputs)
 
     def steps(self, spec: specs.Spec, address: Address) -> tuple[Template, ...]:
         """Return `fit`, and `evaluate` where rows are held out and no command measures itself."""
-        held_out = () if spec.holdout is None else ("holdout",)
-        if spec.outputs is not None and spec.outputs.metrics is not None:
-            return (template("fit", _fit(spec), ("artifact", "metrics", *held_out), self.revision),)
-        fit = template("fit", _fit(spec), ("artifact",), self.revision)
-        if spec.holdout is None:
-            return (fit,)
-        return (fit, template("evaluate", _evaluate(spec, address, spec.holdout), ("metrics", *held_out), self.revision))
+        return tuple(
+            template(name, _fit(spec) if name == "fit" else _evaluate(spec, address), outputs, self.revision)
+            for name, outputs in _steps(spec).items()
+        )
 
     def inputs(self, spec: specs.Spec) -> Mapping[str, Request]:
         """Return the packages that training uses, the project's code, and the files of a command."""
@@ -68,6 +65,14 @@ def _packages(spec: specs.Spec) -> tuple[str, ...]:
         return spec.packages
     own = [] if spec.estimator is None else [path.partition(".")[0] for path in estimators.paths(spec.estimator, spec.params)]
     return tuple(sorted({*_PACKAGES, *spec.packages, *own} - {"sklearn"}))
+
+
+def _steps(spec: specs.Spec) -> dict[str, tuple[str, ...]]:
+    """Return the outputs of each step."""
+    held_out = () if spec.holdout is None else ("holdout",)
+    if spec.outputs is not None and spec.outputs.metrics is not None:
+        return {"fit": ("artifact", "metrics", *held_out)}
+    return {"fit": ("artifact",), **({"evaluate": ("metrics", *held_out)} if held_out else {})}
 
 
 def _fit(spec: specs.Spec) -> Fit:
@@ -100,10 +105,10 @@ def _recipe(spec: specs.Spec) -> ByEstimator | ByFunction | ByCommand:
     return ByEstimator(estimator=spec.estimator or "", params=spec.params, preprocess=spec.preprocess)
 
 
-def _evaluate(spec: specs.Spec, address: Address, holdout: str) -> Evaluate:
+def _evaluate(spec: specs.Spec, address: Address) -> Evaluate:
     return Evaluate(
         artifact=Late.output(Ref(f"{address}/artifact")),
-        holdout=Late.output(spec.dataset.to(holdout)),
+        holdout=Late.output(spec.dataset.to(spec.holdout or "")),
         runtime=Late.input("runtime"),
         metrics=spec.metrics,
         threads=spec.threads,

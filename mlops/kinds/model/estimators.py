@@ -33,7 +33,7 @@ def allow_hint(path: str) -> str:
 def paths(path: str, params: Mapping[str, Any]) -> Iterator[str]:
     """Yield the dotted path of the estimator and of all that its parameters nest as `{estimator: PATH, params: {...}}`."""
     yield path
-    for nested in _nested(params):
+    for nested in _nested(list(params.values())):
         yield from paths(nested["estimator"], nested.get("params") or {})
 
 

@@ -204,6 +204,17 @@ def test_params_may_nest_estimators_and_seeds_reach_them(world):
     assert model.get_params()["tree__max_depth"] == 2
 
 
+def test_a_pipeline_is_an_estimator_too(world):
+    """Steps of scikit-learn's Pipeline are declared as nested estimators."""
+    steps = [
+        ["poly", {"estimator": "sklearn.preprocessing.PolynomialFeatures", "params": {"degree": 2}}],
+        ["ridge", {"estimator": "sklearn.linear_model.Ridge"}],
+    ]
+    spec = {**CREDIT, "label": "target", "estimator": "sklearn.pipeline.Pipeline", "params": {"steps": steps}}
+    made = fit(world, spec, load_diabetes(as_frame=True).frame)
+    assert made["evaluate"].facts["metrics"]["r2"] > 0.3
+
+
 def test_which_class_is_positive_decides_binary_metrics(world):
     """`positive` names the class that f1 counts; without it the last one in order."""
     spec = {**CREDIT, "estimator": "sklearn.linear_model.LogisticRegression", "metrics": ["recall"]}

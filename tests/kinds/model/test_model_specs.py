@@ -93,6 +93,18 @@ CASES = {
             )
         ],
     ),
+    "nested stranger": (
+        without(estimator="sklearn.ensemble.BaggingClassifier", params={"estimator": {"estimator": "lightgbm.LGBMClassifier"}}),
+        [
+            (
+                "params",
+                (
+                    "the estimator 'lightgbm.LGBMClassifier' may not be imported: only scikit-learn's may, "
+                    "and those of packages that the project allows"
+                ),
+            )
+        ],
+    ),
     "pickle": (without(format="joblib"), [("format", "the project does not allow pickles, and `format: joblib` is one")]),
     "command": (
         without("estimator", command=["make", "model"], outputs={"artifact": "model/"}),
