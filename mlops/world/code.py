@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from mlops.core.digests import digest
 from mlops.core.errors import Refused
 from mlops.core.worlds import Observation
+from mlops.world import places
 from mlops.world.failures import explaining
 from mlops.world.imports import Module, Sources
 
@@ -95,16 +96,13 @@ class ProjectCode:
         Raises:
             Refused: nothing has such a path.
         """
-        for pattern in paths:
-            found = sorted(path for path in self._root.glob(pattern) if path.is_file())
-            if not found:
-                message = f"{pattern} does not exist in the project"
-                raise Refused(message, "check the path; it is relative to the project")
-            for path in found:
-                target = folder / path.relative_to(self._root)
-                with explaining(path):
+        for path in paths:
+            for place in places.find(path, str(self._root)):  # as the door `file` does, which observes the same paths
+                places.look(place)
+                target = folder / place.name
+                with explaining(place.name):
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(path, target)
+                    shutil.copy(place.path, target)
 
     def command(self, argv: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         """Run an argv list (never a shell) in `folder`; its lines become progress.

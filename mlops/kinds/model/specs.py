@@ -19,7 +19,7 @@ Encode = Literal["onehot", "ordinal", "none"]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_INSIDE = re.compile(r"(?!/)(?!.*(^|/)\.\.(/|$)).+")
+_INSIDE = re.compile(r"(?!/)(?!.*(^|/)\.\.(/|$))(?!.*://).+")
 
 
 def _whole(ref: Ref) -> Ref:

@@ -110,6 +110,18 @@ CASES = {
         without("estimator", command=["make", "model"], outputs={"artifact": "model/"}),
         [("command", "the project does not allow models that are made by a command")],
     ),
+    "out of the project": (
+        without(
+            "estimator",
+            command=["make"],
+            files=["../x.py", "/etc/passwd", "https://host/x.py", "a/..b"],
+            outputs={"artifact": "m"},
+        ),
+        [
+            (f"files.{index}", f"'{path}' leads out: write a path relative to the folder, without '..'")
+            for index, path in enumerate(("../x.py", "/etc/passwd", "https://host/x.py"))
+        ],
+    ),
     "label among features": (without(features=["age", "default"]), [("features.1", "the label 'default' is among the features")]),
     "twice": (without(features=["age", "age"]), [("features.1", "the feature 'age' is named twice")]),
     "same rows": (without(holdout="train"), [("holdout", "the held-out rows are the training rows, 'train'")]),
