@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     RunStep = Callable[[Step, Report], Outcome]
     Message = Event | Checkpoint | Outcome
 
+QUICK = 0.05  # seconds: shorter steps are handed out several at a time, and begun in one transaction
+AHEAD = 16  # steps a worker, then
+
 
 @dataclass(slots=True)
 class _Worker:
@@ -42,6 +45,14 @@ class _Worker:
     step: Step | None = None
     timer: threading.Timer | None = None
     is_late: bool = False
+    is_gone: bool = False
+
+    def rest(self) -> None:
+        """Have nothing to do."""
+        self.step = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
 @dataclass(slots=True)
@@ -61,27 +72,26 @@ class Local:
         self._messages: SimpleQueue[Message] = SimpleQueue()
         self._threads = Threads(run_step, self._messages)
         self._context = multiprocessing.get_context("forkserver")
+        self._lock = threading.Lock()  # over all that follows: listeners hand on steps, too
         self._workers: list[_Worker] = []
-        self._busy: dict[str, _Worker] = {}
+        self._waiting: deque[tuple[Step, Mapping[str, Any] | None]] = deque()
+        self._open: set[str] = set()  # submitted to workers, and not taken out as an outcome
         self._here: set[str] = set()
+        self._pace: float | None = None  # seconds a step takes of late
         self._is_closed = False
 
     # -- core.executions.Executor --------------------------------------------------------------------------------------
 
     def submit(self, step: Step, last: Mapping[str, Any] | None = None) -> None:
-        """Begin the step in an idle worker, or in a thread."""
+        """Begin the step in a worker, as soon as one is idle, or in a thread."""
         if step.here:
             self._here.add(step.id)
             self._threads.submit(step, last)
             return
-        worker = next((worker for worker in self._workers if worker.step is None), None) or self._hire()
-        worker.step = step
-        self._busy[step.id] = worker
-        if self._limits.seconds is not None:
-            worker.timer = threading.Timer(self._limits.seconds, self._time_out, [worker])
-            worker.timer.daemon = True
-            worker.timer.start()
-        worker.pipe.send((step, last))
+        self._open.add(step.id)
+        with self._lock:
+            self._waiting.append((step, last))
+            self._assign()
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
         """Return what happened since, at least one message unless `timeout` seconds pass."""
@@ -94,19 +104,26 @@ class Local:
             return ()
         for message in found:
             if isinstance(message, Outcome):
-                self._settle(message.step)
+                self._here.discard(message.step)
+                if message.step in self._open:
+                    self._open.discard(message.step)
+                    self._pace = message.seconds if self._pace is None else 0.9 * self._pace + 0.1 * message.seconds
         return tuple(found)
 
     def acknowledge(self, checkpoint: Checkpoint) -> None:
         """Let the step go on."""
         if checkpoint.step in self._here:
             self._threads.acknowledge(checkpoint)
-        elif checkpoint.step in self._busy:
-            self._busy[checkpoint.step].pipe.send("durable")
+            return
+        with self._lock:
+            for worker in self._workers:
+                if worker.step is not None and worker.step.id == checkpoint.step:
+                    worker.pipe.send("durable")
 
     def free(self) -> int:
-        """Return how many workers have nothing to do."""
-        return self._limits.workers - len(self._busy)
+        """Return how many more steps are wanted: one a worker; several where steps are short, so that they are begun together."""
+        is_quick = self._pace is not None and self._pace < QUICK
+        return self._limits.workers * (AHEAD if is_quick else 1) - len(self._open)
 
     def close(self) -> None:
         """Stop all workers, at once."""
@@ -117,6 +134,22 @@ class Local:
             worker.pipe.close()
 
     # -- workers -----------------------------------------------------------------------------------------------------
+
+    def _assign(self) -> None:
+        """Give waiting steps to idle workers; hire where there are too few. The lock is held."""
+        while self._waiting and not self._is_closed:
+            worker = next((worker for worker in self._workers if worker.step is None and not worker.is_gone), None)
+            if worker is None:
+                if len(self._workers) >= self._limits.workers:
+                    return
+                worker = self._hire()
+            worker.step, last = self._waiting.popleft()
+            if self._limits.seconds is not None:
+                worker.timer = threading.Timer(self._limits.seconds, self._time_out, [worker])
+                worker.timer.daemon = True
+                worker.timer.start()
+            with suppress(OSError):  # it died just now: its listener tells
+                worker.pipe.send((worker.step, last))
 
     def _hire(self) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -132,24 +165,25 @@ class Local:
         """Pass on what the worker says, until it is gone; then say how its step ended."""
         while True:
             try:
-                self._messages.put(worker.pipe.recv())
+                message = worker.pipe.recv()
             except (EOFError, OSError):
                 break
+            if isinstance(message, Outcome):
+                with self._lock:
+                    worker.rest()
+                    self._assign()
+            self._messages.put(message)
         worker.process.join()
-        if worker.step is not None and not self._is_closed:
-            self._messages.put(Outcome(worker.step.id, Status.FAILED, failure=_death(worker, self._limits)))
-
-    def _settle(self, step: str) -> None:
-        self._here.discard(step)
-        worker = self._busy.pop(step, None)
-        if worker is None:
-            return
-        if worker.timer is not None:
-            worker.timer.cancel()
-        worker.step = None
-        if not worker.process.is_alive():
-            self._workers.remove(worker)
-            worker.pipe.close()
+        with self._lock:
+            worker.is_gone = True
+            step = worker.step
+            worker.rest()
+            if not self._is_closed:
+                self._workers.remove(worker)
+                worker.pipe.close()
+                self._assign()
+        if step is not None and not self._is_closed:
+            self._messages.put(Outcome(step.id, Status.FAILED, failure=_death(worker, self._limits)))
 
     def _time_out(self, worker: _Worker) -> None:
         worker.is_late = True

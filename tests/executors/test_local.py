@@ -58,6 +58,25 @@ def test_steps_run_side_by_side_up_to_the_number_of_workers(local):
     assert local.free() == 2
 
 
+def test_short_steps_are_asked_for_several_at_a_time_so_that_they_are_begun_together(local):
+    local.submit(step("noop"))
+    drain(local)
+    assert local.free() == 32
+    for index in range(32):
+        local.submit(step("noop", f"n{index}"))
+    assert local.free() == 0
+    assert len({outcome.step for outcome in drain(local, 32)}) == 32
+
+
+def test_a_step_that_waits_for_a_worker_is_not_lost_when_the_worker_dies(local):
+    local.submit(step("noop"))
+    drain(local)
+    for index in range(6):
+        local.submit(step("die" if index % 2 else "noop", f"n{index}"))
+    statuses = [outcome.status for outcome in drain(local, 6)]
+    assert sorted(statuses) == [Status.DONE] * 3 + [Status.FAILED] * 3
+
+
 def test_a_delivery_runs_in_a_thread_of_this_process(local):
     local.submit(step("noop", here=True))
     assert drain(local)[-1].facts["pid"] == os.getpid()
