@@ -72,12 +72,16 @@ _SCALARS = {
 }
 
 
+MOST = 1_000_000  # values in one document; anchors can multiply a few lines to more than any memory holds
+
+
 class Reader:
     """Turns the nodes of one file into values; collects warnings-as-errors about values that YAML misread."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.diagnostics: list[Diagnostic] = []
+        self._count = 0
 
     def read(self, text: str) -> Any:
         """Return the value of the document; None for an empty one.
@@ -96,21 +100,29 @@ class Reader:
             raise DocumentError(self._syntax(error)) from None
         except RecursionError:
             raise DocumentError(Diagnostic("yaml", "the document is nested too deeply", origin=Origin(self.file, 1, 1))) from None
-        except (ValueError, OverflowError) as error:
-            raise DocumentError(Diagnostic("yaml", f"a value cannot be read: {error}", origin=Origin(self.file, 1, 1))) from None
 
     def _value(self, loader: _Loader, node: Any) -> Any:
         tag = node.tag
         if tag == STRING:
             return node.value if "${" not in node.value else self._open(node)
         if isinstance(node, MappingNode) and tag == MAPPING:
+            self._limit(node)
             return self._mapping(loader, node)
         if isinstance(node, SequenceNode) and tag == SEQUENCE:
+            self._limit(node)
             return [self._value(loader, item) for item in node.value]
         construct = _SCALARS.get(tag) if isinstance(node, ScalarNode) else None
         if construct is None:
             raise ConstructorError(None, None, f"the tag '{tag}' is not known", node.start_mark)
-        return construct(loader, node)
+        try:
+            return construct(loader, node)
+        except (ValueError, LookupError, OverflowError):  # an explicit tag on a text that it does not fit
+            raise ConstructorError(None, None, f"'{node.value}' does not fit the tag '{tag}'", node.start_mark) from None
+
+    def _limit(self, node: MappingNode | SequenceNode) -> None:
+        self._count += len(node.value)
+        if self._count > MOST:
+            raise ConstructorError(None, None, f"it has more than {MOST:,} values", node.start_mark)
 
     def _open(self, node: ScalarNode) -> str | None:
         text: str = node.value
@@ -172,6 +184,8 @@ class Reader:
 def _hint(problem: str) -> str | None:
     if "written twice" in problem:
         return "remove one of the two"
+    if "more than" in problem:
+        return "write less, or fewer aliases: each one repeats all that its anchor holds"
     if "'\\t'" in problem or "tab" in problem:
         return "indent with spaces, not with tabs"
     if "mapping values are not allowed" in problem:

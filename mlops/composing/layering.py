@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from mlops.composing.reading import Document
 
-FAILURES = (HydraException, OmegaConfBaseException, ValueError, TypeError, AssertionError, OSError)
+FAILURES = (HydraException, OmegaConfBaseException, ValueError, TypeError, AssertionError, OSError, RecursionError)
 """What Hydra and OmegaConf raise for a user's mistake; its own assertions are among them."""
 
 _lock = threading.RLock()

@@ -157,6 +157,11 @@ def _blame(override: Override, error: BaseException) -> Diagnostic:
 
 
 def _explain(error: BaseException, documents: Mapping[str, Document]) -> Diagnostic:
+    if isinstance(error, RecursionError):
+        summary = "defaults lists lead back to themselves"
+        return Diagnostic(
+            "defaults", summary, origin=Origin(f"{FOLDER}/{ROOT}{SUFFIX}", 1, 1), hint="look for a file that includes itself"
+        )
     lines = str(error).splitlines() or [type(error).__name__]
     match = re.match(r"In '([^']+)': (.*)", lines[0])
     option, message = (match[1], match[2]) if match else (ROOT, lines[0])

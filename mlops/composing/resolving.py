@@ -12,7 +12,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import Container, DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, Node, OmegaConf
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
@@ -46,6 +46,7 @@ class Resolver:
         self._variables = variables
         self._known: dict[str, Any] = {}
         self._needs: dict[str, set[str]] = {}
+        self._waiting: list[str] = []  # resources that must stand in the tree before anything is resolved
         self._diagnostics: list[Diagnostic] = []
         self._denied: Diagnostic | None = None  # why oc.env raised; OmegaConf wraps what a resolver raises
         self._guard()
@@ -53,19 +54,19 @@ class Resolver:
     def resource(self, address: str, data: Any) -> tuple[Any, list[Diagnostic]]:
         """Return the resource's data with values for interpolations, and what is wrong with them (paths, no origins)."""
         self._diagnostics = []
+        stands_in_tree = self._prepare(address, data) or address not in self._direct
+        if stands_in_tree:
+            self._waiting.append(address)
+        self._graft()
         kind, _, name = address.partition(".")
-        if address in self._direct:
-            if not self._needs_graft(address, data):
-                return self._walk(data, None, ""), self._diagnostics
-            self._graft(address)
-        else:
-            self._needs_graft(address, data)
-        return self._walk(data, self._tree[kind][name], ""), self._diagnostics
+        node = _child(_child(self._tree, kind), name) if stands_in_tree else None
+        return self._walk(data, node, ""), self._diagnostics
 
     def settings(self, key: str, data: Any) -> tuple[Any, list[Diagnostic]]:
         """The same for what stands at the top under `key`."""
         self._diagnostics = []
-        self._needs_graft(key, data)
+        self._prepare(key, data)
+        self._graft()
         return self._walk({key: data}, self._tree, "")[key], self._diagnostics
 
     def reads(self, address: str) -> set[str]:
@@ -102,15 +103,15 @@ class Resolver:
             self._diagnostics.append(self._explain(text, path, error))
             return None
 
-    def _needs_graft(self, address: str, data: Any) -> bool:
-        """Graft what the data interpolates from; tell whether the data must stand in the tree itself."""
+    def _prepare(self, address: str, data: Any) -> bool:
+        """Note what the data interpolates from, to be grafted; tell whether the data must stand in the tree itself."""
         self._needs[address] = set()
         own = False
         for depth, text in _texts(data):
-            own = self._graft_for(address, depth, text) or own
+            own = self._note(address, depth, text) or own
         return own
 
-    def _graft_for(self, address: str, depth: int, text: str) -> bool:
+    def _note(self, address: str, depth: int, text: str) -> bool:
         for match in _ABSOLUTE.finditer(text):
             kind, _, rest = match[1].partition(".")
             if kind in self._kinds and rest:
@@ -127,23 +128,27 @@ class Resolver:
 
     def _need(self, address: str, other: str) -> None:
         self._needs[address].add(other)
-        self._graft(other)
+        self._waiting.append(other)
 
     def _need_all(self, address: str, kind: str) -> None:
         for other in self._direct:
             if other.startswith(f"{kind}." if kind else ""):
                 self._need(address, other)
 
-    def _graft(self, address: str) -> None:
-        kind, _, name = address.partition(".")
-        if kind not in self._tree:
-            self._tree[kind] = {}
-        document = self._direct.get(address)
-        if document is None or name in self._tree[kind]:
-            return
-        self._tree[kind][name] = document.data or {}
-        if address not in self._needs:
-            self._needs_graft(address, document.data)
+    def _graft(self) -> None:
+        """Put what is waited for into the tree, and what that interpolates from in turn."""
+        while self._waiting:
+            address = self._waiting.pop()
+            kind, _, name = address.partition(".")
+            if kind not in self._tree:
+                self._tree[kind] = {}
+            names = _child(self._tree, kind)
+            document = self._direct.get(address)
+            if document is not None and name not in names:
+                names[name] = document.data or {}
+            if address not in self._needs:
+                node = _child(names, name)
+                self._prepare(address, OmegaConf.to_container(node) if isinstance(node, Container) else _raw(node))
 
     def _guard(self) -> None:
         """Leave only the pure resolvers, and oc.env behind `allow.env`."""
@@ -211,6 +216,10 @@ def _texts(data: Any, depth: int = 1) -> Iterator[tuple[int, str]]:
 
 def _child(node: Any, key: Any) -> Any:
     return node._get_node(key) if isinstance(node, Container) else None  # noqa: SLF001 - the node itself, not resolved
+
+
+def _raw(node: Any) -> Any:
+    return node._value() if isinstance(node, Node) else None  # noqa: SLF001 - as above
 
 
 def _plain(value: Any) -> Any:

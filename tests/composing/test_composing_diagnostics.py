@@ -143,6 +143,11 @@ GOOD = "data: 1\n"
         ),
         ("config", "defaults: {target: local}\n", None),
         (
+            "things/a",
+            "defaults: [a]\n",
+            "conf/config.yaml:1:1: defaults: defaults lists lead back to themselves [look for a file that includes itself]",
+        ),
+        (
             "env/dev",
             "# @package _global_\nallow: {pickle: true}\n",
             "conf/env/dev.yaml:2:1: allow: `allow` can be set only by conf/config.yaml itself [move it to conf/config.yaml]",

@@ -66,6 +66,8 @@ def test_merge_keys_and_anchors_work():
         ("a: &x [*x]\n", 1, 1, "nested too deeply"),
         ("? [a]\n: b\n", 1, 3, "a key must be plain text"),
         ("a: 1\n---\nb: 1\n", 2, 1, "another document"),
+        ("a: !!int x\n", 1, 4, "'x' does not fit the tag"),
+        ("a: !!bool x\n", 1, 4, "'x' does not fit the tag"),
         ("a: *nope\n", 1, 4, "undefined alias"),
     ],
 )

@@ -167,6 +167,16 @@ def _by_hydra(root: Path, conf: Path, given_overrides: list[str]) -> dict[str, A
     own="",
     given_overrides=[],
 )
+@example(  # a chain of interpolations through a file that Hydra merges and one that it does not
+    files={
+        "a": ("", "{k1: '${things.b.data}', k2: 1}"),
+        "b": ("defaults: [/common@_here_, _self_]\n", "{k1: '${things.c-d.data.k2}', k2: 1}"),
+        "c-d": ("", "{k1: 3, k2: 4}"),
+    },
+    overlay="things: {a: {data: {k2: 8}}}",
+    own="",
+    given_overrides=[],
+)
 @example(  # interpolations that climb out of their file
     files={
         "a": ("", "'${..b.data.k1}'"),

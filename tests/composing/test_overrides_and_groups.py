@@ -172,6 +172,17 @@ def test_a_variable_may_be_read_where_it_is_allowed(project, monkeypatch):
     assert project.body("things.a")["data"] == ["data.csv", "7", None]
 
 
+def test_a_long_chain_of_interpolations_is_resolved_or_told(project):
+    """Twenty links work; where OmegaConf gives up there is a diagnostic and no traceback."""
+    project.write("things/t0", "data: end\n")
+    for index in range(1, 120):
+        project.write(f"things/t{index}", f"data: ${{things.t{index - 1}.data}}\n")
+    assert all(": interpolation: " in line for line in project.problems())
+    for index in range(21, 120):
+        (project.root / f"conf/things/t{index}.yaml").unlink()
+    assert project.body("things.t20")["data"] == "end"
+
+
 def test_an_unset_variable_without_a_default_is_told(project):
     """The name and the way out."""
     project.write("config", "allow: {env: [TOY_UNSET]}\n")
