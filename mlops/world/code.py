@@ -14,9 +14,10 @@ import subprocess
 import sys
 import traceback
 from collections import deque
+from functools import partial
 from importlib.machinery import PathFinder
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING, Any
 
 from mlops.core.digests import digest
@@ -27,7 +28,7 @@ from mlops.world.failures import explaining
 from mlops.world.imports import Module, Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlops.core.settings import Allow
     from mlops.core.worlds import Report, World
@@ -57,6 +58,7 @@ class ProjectCode:
 
     def __init__(self, root: Path, allow: Allow, report: Report) -> None:
         self._root, self._allow, self._report = root, allow, report
+        self._speaking = Lock()  # a report takes one message at a time; two threads listen to a command
 
     def load(self, entry: str) -> Any:
         """Import `module:function` as its files are now and return the function.
@@ -135,7 +137,8 @@ class ProjectCode:
         for line in stream or ():
             text = line.rstrip()
             if text:
-                self._report.progress(text)
+                with self._speaking:
+                    self._report.progress(text)
                 if last is not None:
                     last.append(text)
 
@@ -159,15 +162,19 @@ def _start(argv: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call; a worker has no other threads that hold locks
+            preexec_fn=_dying_with_parent(),  # noqa: PLW1509 - one system call
         )
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when the thread that started it ends; elsewhere nothing is asked."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+def _dying_with_parent() -> Callable[[], object] | None:
+    """Return what asks Linux, in the child, to kill it when the thread that started it ends; elsewhere nothing is asked.
+
+    All is looked up before the fork: the child of a process with threads may do no more than a system call.
+    """
+    if sys.platform != "linux":
+        return None
+    pr_set_pdeathsig = 1
+    return partial(ctypes.CDLL(None).prctl, pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _kill(child: subprocess.Popen[str]) -> None:

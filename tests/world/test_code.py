@@ -207,6 +207,23 @@ def test_a_command_that_fails_is_refused_with_its_last_words(project):
     assert last == [f"  line {number}" for number in range(25, 40)]
 
 
+def test_a_report_hears_one_line_at_a_time(project):
+    """Lines of stdout and stderr come from two streams and never at once."""
+    door, listener = doors(project, commands=True)
+    speaking = []
+
+    def progress(message, _done=None):
+        assert not speaking
+        speaking.append(message)
+        time.sleep(0.001)
+        listener.said.append(speaking.pop())
+
+    listener.progress = progress
+    script = "import sys; [print(n, file=stream, flush=True) for n in range(100) for stream in (sys.stdout, sys.stderr)]"
+    door.command(["python", "-c", script], project, {})
+    assert sorted(map(int, listener.said)) == sorted([*range(100), *range(100)])
+
+
 def test_a_program_that_is_not_there_is_refused(project):
     """A missing program is named."""
     with pytest.raises(Refused, match="there is no program 'no-such-program'"):

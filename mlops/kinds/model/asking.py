@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,6 +49,7 @@ def predictions(judged: Judged, frame: pd.DataFrame) -> scoring.Predictions:
         ModelError: the table does not fit the model, or the model fails on it.
     """
     truth = frames.truth(frame, judged.lesson.label)
+    classes = _classes(judged, truth)
     try:
         answers = judged.predictor.predict(frames.columns_for(judged.predictor.signature, frame))
     except BadRequestError as error:
@@ -58,8 +59,7 @@ def predictions(judged: Judged, frame: pd.DataFrame) -> scoring.Predictions:
     except ModelFailedError as error:
         message = f"the model fails on the held-out rows: {error}"
         raise ModelError(message) from error
-    classes = next(output.classes for output in judged.predictor.signature.outputs if output.name == "predict")
-    if classes is None:
+    if not classes:
         return scoring.Predictions(truth.to_numpy(dtype=np.float64), answers["predict"].astype(np.float64))
     positive = lessons.positive_of(classes, judged.lesson.positive)
     return scoring.Predictions(
@@ -69,3 +69,19 @@ def predictions(judged: Judged, frame: pd.DataFrame) -> scoring.Predictions:
         classes,
         0 if positive is None else classes.index(positive),
     )
+
+
+def _classes(judged: Judged, truth: pd.Series[Any]) -> tuple[Any, ...]:
+    """Return the classes that the output `predict` stands for; none for a model that predicts numbers.
+
+    Raises:
+        ModelError: there is no such output, or it has no classes and the label is text. A command may have left such a folder.
+    """
+    outputs = {output.name: output.classes or () for output in judged.predictor.signature.outputs}
+    if "predict" not in outputs:
+        message = f"the model has no output 'predict', only {', '.join(outputs)}"
+        raise ModelError(message, "name the output with the answers so in the model's signature")
+    if not outputs["predict"] and frames.datatype(truth.dtype) == "BYTES":
+        message = f"the label '{truth.name}' is text, and the model's output 'predict' names no classes"
+        raise ModelError(message, "give the output its `classes` in the model's signature")
+    return outputs["predict"]

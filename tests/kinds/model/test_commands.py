@@ -122,6 +122,28 @@ def test_a_command_that_fails_says_what_is_wrong(world, case):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('Output("predict", "BOOL"', 'Output("answer", "BOOL"', "the model has no output 'predict', only answer, predict_proba"),
+        ('"age"', '"wealth"', "the data lacks wealth, which the model takes"),
+        ('"model"\n', '"modal"\n', "the command left no folder model/ in $MLOPS_OUTPUT, which `outputs.artifact` names"),
+        (
+            "np.array([30.0])}))",
+            "np.array([30.0])}))\n(folder / 'model.skops').unlink()",
+            "the command left a folder that is no model folder: ",
+        ),
+    ],
+)
+def test_a_model_folder_that_cannot_be_measured_says_why(world, old, new, message):
+    """What a command leaves must be a model folder that answers for the held-out rows."""
+    assert old in WRITES_FOLDER
+    (world.root / "train.py").write_text(WRITES_FOLDER.replace(old, new))
+    with pytest.raises(MlopsError) as caught:
+        fit(world, {**SPEC, "outputs": {"artifact": "model/"}}, credit())
+    assert message in caught.value.message
+
+
 def test_a_missing_file_is_named(world):
     """A declared file that is not there is an error before anything runs."""
     (world.root / "train.py").unlink()
