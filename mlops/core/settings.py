@@ -20,34 +20,42 @@ if TYPE_CHECKING:
 class Allow(Spec):
     """What the configuration may reach for; only `conf/config.yaml` itself can set it, no group and no override."""
 
-    commands: bool = False  # models trained by a command
-    env: tuple[str, ...] = ()  # variables that `oc.env` may read
-    estimators: tuple[str, ...] = ()  # further packages than scikit-learn whose estimators may be imported
-    pickle: bool = False  # models saved with pickle where skops cannot
+    commands: bool = Field(default=False, description="Models that are made by a command")
+    env: tuple[str, ...] = Field(default=(), description="Environment variables that ${oc.env:…} may read")
+    estimators: tuple[str, ...] = Field(
+        default=(), description="Further packages than scikit-learn whose estimators may be imported"
+    )
+    pickle: bool = Field(default=False, description="Models that are kept as a pickle, which runs any code when it is loaded")
 
 
 class StoreSettings(Spec):
-    """Where the state is kept: `sqlite:///PATH` (relative to the project) or `postgresql://…`."""
+    """Where the state is kept."""
 
-    url: str = "sqlite:///.mlops/state.db"
+    url: str = Field(
+        default="sqlite:///.mlops/state.db", description="`sqlite:///PATH`, relative to the project, or `postgresql://…`"
+    )
 
 
 class ExecutorSettings(Spec):
-    """Where steps run; `workers` null: one per core."""
+    """Where steps run."""
 
-    type: Literal["local"] = "local"
-    workers: int | None = Field(default=None, ge=1, le=256)
-    timeout: float | None = Field(default=None, gt=0)  # seconds a step may take; null: no limit
+    type: Literal["local"] = Field(default="local", description="Processes on this machine")
+    workers: int | None = Field(default=None, ge=1, le=256, description="Steps at a time; one per core where absent")
+    timeout: float | None = Field(default=None, gt=0, description="Seconds that a step may take; no limit where absent")
 
 
 class Settings(Spec):
     """The project's settings."""
 
-    project: str = Field(default="project", pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)
-    environment: str = Field(default="dev", pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)
-    allow: Allow = Allow()
-    store: StoreSettings = StoreSettings()
-    executor: ExecutorSettings = ExecutorSettings()
+    project: str = Field(
+        default="project", pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40, description="The project's name"
+    )
+    environment: str = Field(
+        default="dev", pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40, description="The chosen option of `env`"
+    )
+    allow: Allow = Field(default=Allow(), description="What the configuration may reach for; no group and no override sets it")
+    store: StoreSettings = Field(default=StoreSettings(), description="Where the state is kept")
+    executor: ExecutorSettings = Field(default=ExecutorSettings(), description="Where steps run")
 
 
 class Origins(Protocol):

@@ -30,7 +30,7 @@ class Source(Spec):
     path: str | None = Field(default=None, min_length=1, description="A file of the project, a glob, or an fsspec URL")
     format: Literal["csv", "parquet", "jsonl"] | None = Field(default=None, description="Told by the file's name where absent")
     delimiter: str | None = Field(default=None, min_length=1, max_length=1, description="Of CSV; a comma, or a tab in .tsv")
-    encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
+    encoding: Literal["utf-8", "latin-1", "cp1252"] = Field(default="utf-8", description="Of CSV and JSON lines")
     query: str | None = Field(default=None, min_length=1, description="A SELECT")
     url: str | None = Field(default=None, min_length=1, description="SQLAlchemy's URL of the database, without a password")
     secret: Annotated[str | None, SECRET] = Field(
@@ -47,7 +47,9 @@ class Source(Spec):
 class Column(Spec):
     """What is true of every value of a column."""
 
-    type: Literal["int", "float", "bool", "category", "string", "datetime"]
+    type: Literal["int", "float", "bool", "category", "string", "datetime"] = Field(
+        description="What every value is, or can be read as without loss"
+    )
     min: Scalar | None = Field(default=None, description="Smallest value; a date for datetime")
     max: Scalar | None = Field(default=None, description="Largest value; a date for datetime")
     values: tuple[Scalar, ...] | None = Field(
@@ -55,8 +57,8 @@ class Column(Spec):
     )
     pattern: str | None = Field(default=None, description="A regular expression that the whole text matches")
     format: str | None = Field(default=None, description="How a datetime is written, such as %d.%m.%Y; ISO 8601 where absent")
-    nullable: bool = False
-    unique: bool = False
+    nullable: bool = Field(default=False, description="Whether values may be missing")
+    unique: bool = Field(default=False, description="Whether every value must be another one")
     description: Description = ""
 
 
@@ -68,7 +70,7 @@ class Split(Spec):
     stratify: str | None = Field(default=None, description="Column whose values are spread evenly")
     group: str | None = Field(default=None, description="Column whose equal values stay together")
     by: str | None = Field(default=None, description="Column of times or numbers that parts older rows from newer ones")
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Another one gives another split")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ class Split(Spec):
 class DatasetSpec(Spec):
     """A dataset."""
 
-    source: Source
+    source: Source = Field(description="Where the rows come from")
     columns: dict[str, Column] | None = Field(default=None, min_length=1, description="By name; inferred where absent")
     extra_columns: Literal["forbid", "drop", "keep"] = Field(
         default="forbid", description="What becomes of columns that `columns` does not name; kept ones are inferred"
@@ -89,7 +91,7 @@ class DatasetSpec(Spec):
         description="Cells that mean nothing is there, unless `values` has them",
     )
     key: str | None = Field(default=None, description="Column that tells rows apart; no feature of a model")
-    split: Split | None = None
+    split: Split | None = Field(default=None, description="How rows are parted into train, validation and test")
     sha256: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{64}$", description="The only bytes that are accepted")
     description: Description = ""
 

@@ -125,7 +125,7 @@ class Spec(specs.Spec):
     outputs: Outputs | None = Field(default=None, description="What the command leaves")
     packages: tuple[str, ...] = Field(default=(), description="Further packages whose versions the result depends on")
 
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Of every random_state that `params` leave open")
     threads: int = Field(default=1, ge=1, le=256, description="For fitting and measuring; part of what the result depends on")
     metrics: tuple[MetricName, ...] | None = Field(
         default=None, description="Measured on the held-out rows; usual ones where absent"

@@ -28,16 +28,16 @@ class RolloutSpec(specs.Spec):
     """What serves where, how many times, and which tests must have passed."""
 
     description: Description = ""
-    serves: Annotated[Ref, To("model", "container")] = Field(description="the model or container that answers")
+    serves: Annotated[Ref, To("model", "container")] = Field(description="The model or container that answers")
     requires: tuple[Annotated[Ref, To("test")], ...] = Field(
-        default=(), description="tests that must pass before anything is touched"
+        default=(), description="Tests that must pass before anything is touched"
     )
-    target: Annotated[process.Target, REPLACES] = Field(description="where the replicas run; usually ${target}")
-    port: Annotated[int | None, REPLACES] = Field(default=None, ge=1, le=65535, description="in place of the target's port")
-    replicas: int = Field(default=1, ge=1, le=64)
-    ready_timeout: float = Field(default=60.0, gt=0, le=3600, description="seconds until a new replica must be ready")
+    target: Annotated[process.Target, REPLACES] = Field(description="Where the replicas run; usually ${target}")
+    port: Annotated[int | None, REPLACES] = Field(default=None, ge=1, le=65535, description="In place of the target's port")
+    replicas: int = Field(default=1, ge=1, le=64, description="How many processes answer on the one address")
+    ready_timeout: float = Field(default=60.0, gt=0, le=3600, description="Seconds until a new replica must be ready")
     drain: float = Field(
-        default=process.DRAIN, ge=0, le=3600, description="seconds that requests in flight may take when a replica ends"
+        default=process.DRAIN, ge=0, le=3600, description="Seconds that requests in flight may take when a replica ends"
     )
 
 

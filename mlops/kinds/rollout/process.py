@@ -30,11 +30,11 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a client on t
 class Target(Spec):
     """Local processes behind one listening socket."""
 
-    type: Literal["process"]
+    type: Literal["process"] = Field(description="Processes on this machine")
     host: str = Field(
-        default="127.0.0.1", pattern=r"^[A-Za-z0-9.:-]+$", max_length=253, description="address to listen on; 0.0.0.0: all"
+        default="127.0.0.1", pattern=r"^[A-Za-z0-9.:-]+$", max_length=253, description="Address to listen on; 0.0.0.0: all"
     )
-    port: int = Field(ge=1, le=65535)
+    port: int = Field(ge=1, le=65535, description="Port to listen on")
 
 
 class Deploy(Op):

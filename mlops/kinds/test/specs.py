@@ -14,14 +14,15 @@ from mlops.kinds.model.specs import some
 
 Scalar = bool | int | float | str
 Severity = Literal["error", "warn"]
+_SEVERITY: Any = Field(default="error", description="error: what requires the test is blocked; warn: it is only said")
 SORTS = ("metric", "rows", "column")
 
 
 class Bounds(specs.Spec):
     """From `min` to `max`, both included; one of them may be left out."""
 
-    min: float | None = None
-    max: float | None = None
+    min: float | None = Field(default=None, description="Smallest that passes")
+    max: float | None = Field(default=None, description="Greatest that passes")
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
@@ -44,9 +45,13 @@ def _ascending(edges: tuple[float, ...]) -> tuple[float, ...]:
 class Slicing(specs.Spec):
     """A column whose values part the rows; `values` names the parts that matter, `edges` part numbers."""
 
-    column: str
-    values: Annotated[tuple[Scalar, ...], AfterValidator(some)] | None = None
-    edges: Annotated[tuple[float, ...], AfterValidator(some), AfterValidator(_ascending)] | None = None
+    column: str = Field(description="The column whose values part the rows")
+    values: Annotated[tuple[Scalar, ...], AfterValidator(some)] | None = Field(
+        default=None, description="The values that matter; all where absent"
+    )
+    edges: Annotated[tuple[float, ...], AfterValidator(some), AfterValidator(_ascending)] | None = Field(
+        default=None, description="Where one slice of numbers ends and the next begins, ascending"
+    )
 
     @model_validator(mode="after")
     def _is_one_way(self) -> Self:
@@ -66,15 +71,15 @@ Part = Annotated[Slicing, BeforeValidator(_named, json_schema_input_type=str | S
 class MetricCheck(specs.Spec):
     """A metric on the held-out rows: on all of them, and on each slice. `max_worse` is by how much it may be worse than what serves."""
 
-    metric: MetricName
-    min: float | None = None
-    max: float | None = None
+    metric: MetricName = Field(description="What is measured")
+    min: float | None = Field(default=None, description="Smallest that passes")
+    max: float | None = Field(default=None, description="Greatest that passes")
     max_worse: float | None = Field(
         default=None, ge=0, description="By how much it may be worse than what serves, in its own unit"
     )
     slices: tuple[Part, ...] = Field(default=(), description="Columns whose parts must hold the condition, too")
     min_rows: int = Field(default=30, ge=1, description="A slice with fewer rows is skipped")
-    severity: Severity = "error"
+    severity: Severity = _SEVERITY
 
     @model_validator(mode="after")
     def _has_condition(self) -> Self:
@@ -90,21 +95,21 @@ class MetricCheck(specs.Spec):
 class RowsCheck(specs.Spec):
     """How many rows there are."""
 
-    rows: Bounds
-    severity: Severity = "error"
+    rows: Bounds = Field(description="How many there may be")
+    severity: Severity = _SEVERITY
 
 
 class ColumnCheck(specs.Spec):
     """A column of the data: the share of missing values, its least and greatest value, its mean, what it may hold, no value twice."""
 
-    column: str
-    missing: Bounds | None = None
-    min: float | None = None
-    max: float | None = None
-    mean: Bounds | None = None
-    values: Annotated[tuple[Scalar, ...], AfterValidator(some)] | None = None
-    unique: Literal[True] | None = None
-    severity: Severity = "error"
+    column: str = Field(description="The column that is looked at")
+    missing: Bounds | None = Field(default=None, description="The share of missing values, from 0 to 1")
+    min: float | None = Field(default=None, description="No value is smaller")
+    max: float | None = Field(default=None, description="No value is greater")
+    mean: Bounds | None = Field(default=None, description="The mean of the values that are there")
+    values: Annotated[tuple[Scalar, ...], AfterValidator(some)] | None = Field(default=None, description="No others occur")
+    unique: Literal[True] | None = Field(default=None, description="No value occurs twice")
+    severity: Severity = _SEVERITY
 
     @model_validator(mode="after")
     def _has_condition(self) -> Self:
@@ -145,5 +150,5 @@ class Spec(specs.Spec):
     )
     dataset: Annotated[Ref, To("dataset")] | None = Field(default=None, description="The rows that checks of data read")
     against: Annotated[Ref, To("rollout")] | None = Field(default=None, description="What serves there is compared with")
-    checks: Annotated[tuple[Check, ...], AfterValidator(some)]
+    checks: Annotated[tuple[Check, ...], AfterValidator(some)] = Field(description="What must hold; each is checked")
     description: Description = ""
