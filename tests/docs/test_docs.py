@@ -1,0 +1,146 @@
+"""The documentation is true: what it shows is run and compared, what it names exists, what is generated is up to date."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from mlops import kinds, schemas
+from mlops.cli.commands import commands
+
+import consoles
+import shell
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "CHANGELOG.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md")))]
+PROJECTS = [*(ROOT / "examples").glob("*/conf"), ROOT / "conf"]
+
+every_page = pytest.mark.parametrize("page", PAGES)
+
+
+def test_every_command_of_the_tutorial_prints_what_it_shows(tmp_path):
+    console = consoles.Console(tmp_path, {"8080": str(shell.free_port()), "8081": str(shell.free_port())})
+    try:
+        for block in consoles.blocks((ROOT / "docs/tutorial.md").read_text()):
+            console.run(block)
+    finally:
+        console.close()
+    assert console.count > 20
+
+
+def test_a_console_that_shows_something_else_is_found(tmp_path):
+    console = consoles.Console(tmp_path, {})
+    console.run(consoles.Block("console", "$ echo took 3.25 s\ntook 9.1 s\n$ false\n$ echo $?\n1\n"))
+    with pytest.raises(AssertionError, match="shows"):
+        console.run(consoles.Block("console", "$ echo 3 rows\n4 rows\n"))
+    with pytest.raises(AssertionError, match="exit 1"):
+        console.run(consoles.Block("console", "$ false\n"))
+
+
+@every_page
+def test_every_command_that_a_page_names_exists(page):
+    for words in consoles.mlops_commands((ROOT / page).read_text()):
+        name = next((word for word in words if not word.startswith("-") and "/" not in word), None)
+        if name is None or name.isupper() or "…" in name:
+            continue
+        assert name in commands.commands, f"{page} names `mlops {name}`"
+        command = commands.commands[name]
+        known = {option for parameter in command.params if isinstance(parameter, click.Option) for option in parameter.opts}
+        unknown = {word.partition("=")[0] for word in words if word.startswith("--")} - known - {"--version", "--help"}
+        assert not unknown, f"{page} names {unknown} of `mlops {name}`"
+
+
+@every_page
+def test_every_make_target_that_a_page_names_exists(page):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^|\n)make ([a-z]+)", (ROOT / page).read_text())) <= targets
+
+
+@every_page
+def test_every_link_of_a_page_leads_somewhere(page):
+    text = (ROOT / page).read_text()
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert ((ROOT / page).parent / link).exists(), f"{page} links to {link}"
+
+
+def test_the_plan_in_the_readme_is_the_program_s(tmp_path):
+    """The picture is what the reference project prints once it was applied; times and what is served when differ."""
+    block = next(consoles.blocks((ROOT / "README.md").read_text()))
+    command, _, shown = block.text.partition("\n")
+    project = shell.Shell(ROOT, (f"store.url=sqlite:///{tmp_path}/state.db", f"target.port={shell.free_port()}"))
+    words = command.removeprefix("$ mlops ").split()
+    try:
+        project.apply()
+        found = project.mlops(*words).out
+    finally:
+        project.mlops("destroy", "--yes")
+    assert consoles.normal(found) == consoles.normal(shown)
+
+
+def test_the_reference_is_what_is_generated():
+    """`make docs` writes it anew."""
+    specification = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    generate = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(generate)
+    assert (ROOT / "docs/reference.md").read_text() == generate.text()
+
+
+def test_every_field_that_a_user_may_write_is_described():
+    for name, kind in kinds.load().items():
+        schema = kind.Spec.model_json_schema()
+        for model, part in {name: schema, **schema.get("$defs", {})}.items():
+            for field, body in part.get("properties", {}).items():
+                assert body.get("description") or field == "description", f"{model}.{field} has no description"
+    settings = schemas.of_settings(kinds.load())
+    for model, part in {"config": settings, **settings["$defs"]}.items():
+        for field, body in part.get("properties", {}).items():
+            assert body.get("description"), f"{model}.{field} has no description"
+
+
+@pytest.mark.parametrize(("kind", "text"), consoles.resources((ROOT / "docs/how-to.md").read_text()))
+def test_every_resource_of_the_recipes_is_a_valid_spec(kind, text):
+    body = yaml.safe_load(text.replace("${target}", "{type: process, port: 8421}"))
+    kinds.load()[kind].Spec.model_validate(body)
+
+
+def test_the_recipes_compose_as_one_project(tmp_path):
+    """All files of the how-to together are a project that `mlops validate` takes and a plan can be made of."""
+    consoles.lay_out((ROOT / "docs/how-to.md").read_text(), tmp_path)
+    project = shell.Shell(tmp_path)
+    assert "valid" in project.mlops("validate").out
+    for file in ("schemas",):
+        assert not (tmp_path / file).exists()
+
+
+def test_the_kind_of_the_recipes_is_found_and_makes_its_output(tmp_path):
+    """The package is laid out with the metadata that an installed one has, and its kind is planned and applied."""
+    consoles.lay_out((ROOT / "docs/how-to.md").read_text(), tmp_path / "site", prefix="example-kind/")
+    info = tmp_path / "site/example_kind-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: example-kind\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mlops.kinds]\nprofile = mlops_profile\n")
+    folder = tmp_path / "project"
+    (folder / "conf/dataset").mkdir(parents=True)
+    (folder / "conf/profile").mkdir()
+    (folder / "conf/config.yaml").write_text("project: profiles\n")
+    (folder / "conf/dataset/flowers.yaml").write_text("source: {bundled: iris}\n")
+    (folder / "conf/profile/flowers.yaml").write_text("dataset: dataset.flowers\n")
+    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+
+    def mlops(*words):
+        command = [sys.executable, "-m", "mlops", "-C", folder, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "+ profile.flowers" in mlops("plan")
+    assert "profile.flowers profile … done" in mlops("apply", "--yes")
+    assert "rows" in mlops("show", "profile.flowers")
+    assert "nothing to do" in mlops("plan")
