@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test check soak bench schemas clean
+.PHONY: demo test check soak bench schemas docs clean
 
 # A small project, from nothing to an answered prediction, in a folder of its own.
 demo: $(STAMP)
@@ -33,6 +33,10 @@ bench: $(STAMP)
 # The JSON Schemas of specs and plans, from the code.
 schemas: $(STAMP)
 	$(BIN)/mlops schemas schemas
+
+# docs/reference.md, from the kinds and the commands.
+docs: $(STAMP)
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) .mlops build *.egg-info

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_PATH = re.compile(r"# ((?:conf|src|data|example-kind)/\S+)\n")
+_PATH = re.compile(r"# ((?:conf|src|scripts|example-kind)/\S+)\n")
 _LEFT_OUT = "…"
 _NORMAL = (
     (re.compile(r"\d+ min \d+ s|\d+(?:\.\d+)? (?:ms|s|min)\b"), "SECONDS"),
@@ -46,13 +46,6 @@ def blocks(page: str) -> Iterator[Block]:
     for language, text in _BLOCK.findall(page):
         if language == "console" or _PATH.match(text):
             yield Block(language, text)
-
-
-def resources(page: str) -> list[tuple[str, str]]:
-    """Return (kind, YAML) of each resource file that the page shows."""
-    paths = [(_PATH.match(block.text), block.text) for block in blocks(page) if block.language == "yaml"]
-    parts = [(match[1].split("/"), text) for match, text in paths if match is not None]
-    return [(path[1], text) for path, text in parts if len(path) > 2 and path[1] not in ("env", "target", "store", "executor")]
 
 
 def lay_out(page: str, folder: Path, prefix: str = "") -> None:
