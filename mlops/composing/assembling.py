@@ -111,19 +111,30 @@ def _compile_all(drafts: Drafts, old: Mapping[str, Entry], allow: Allow, problem
     addresses = sorted(drafts.keys)
     taken = {address: old[address] for address in addresses if address in old and _still_holds(old[address], drafts)}
     specs = {address: spec for address in addresses if address not in taken and (spec := drafts.spec(address)) is not None}
-    outputs = {address: entry.outputs for address, entry in taken.items()}
+    outputs: dict[str, tuple[str, ...]] = dict.fromkeys(drafts.broken, ())  # there, though nobody can say with what
+    outputs.update({address: entry.outputs for address, entry in taken.items()})
     outputs.update({address: drafts.kind(address).outputs(spec) for address, spec in specs.items()})
     found: list[tuple[Entry, Resource]] = []
     for address in addresses:
         if address in taken:
             found.append((taken[address], taken[address].resource()))
-        elif address in specs:
+        elif address not in specs:
+            problems.tell(address, _loose(drafts, address, outputs))
+        else:
             resource, wrong = _compiled(drafts, address, specs[address])
             asked, more = _checked(drafts, resource, outputs, allow) if resource is not None else (set(), [])
             problems.tell(address, [*wrong, *more])
             if resource is not None:
                 found.append((caching.entry(resource, drafts.keys[address], {it: drafts.keys.get(it) for it in asked}), resource))
     return found
+
+
+def _loose(drafts: Drafts, address: str, outputs: Mapping[str, Sequence[str]]) -> list[Diagnostic]:
+    """Return what is wrong with the references of a resource that has no spec, so that they are told with the rest."""
+    marks = linking.targets(drafts.kind(address).Spec)
+    found = linking.written(drafts.data(address), marks)
+    checks = [linking.check_ref(path, ref, marks, outputs) for path, ref in found if ref.address not in drafts.broken]
+    return [it for it in checks if it is not None]
 
 
 def _still_holds(entry: Entry, drafts: Drafts) -> bool:

@@ -97,14 +97,15 @@ class Reader:
             finally:
                 loader.dispose()
         except yaml.YAMLError as error:
-            raise DocumentError(self._syntax(error)) from None
+            raise DocumentError(self._syntax(error, text)) from None
         except RecursionError:
-            raise DocumentError(Diagnostic("yaml", "the document is nested too deeply", origin=Origin(self.file, 1, 1))) from None
+            summary = "the values are nested too deeply, or an anchor contains itself"
+            raise DocumentError(Diagnostic("yaml", summary, origin=Origin(self.file, 1, 1), hint="write it flatter")) from None
 
     def _value(self, loader: _Loader, node: Any) -> Any:
         tag = node.tag
         if tag == STRING:
-            return node.value if "${" not in node.value else self._open(node)
+            return node.value if "${" not in node.value else self._open(node, node)
         if isinstance(node, MappingNode) and tag == MAPPING:
             self._limit(node)
             return self._mapping(loader, node)
@@ -113,7 +114,7 @@ class Reader:
             return [self._value(loader, item) for item in node.value]
         construct = _SCALARS.get(tag) if isinstance(node, ScalarNode) else None
         if construct is None:
-            raise ConstructorError(None, None, f"the tag '{tag}' is not known", node.start_mark)
+            raise ConstructorError(None, None, f"the tag {tag.replace('tag:yaml.org,2002:', '!!')} is not known", node.start_mark)
         try:
             return construct(loader, node)
         except (ValueError, LookupError, OverflowError):  # an explicit tag on a text that it does not fit
@@ -124,15 +125,17 @@ class Reader:
         if self._count > MOST:
             raise ConstructorError(None, None, f"it has more than {MOST:,} values", node.start_mark)
 
-    def _open(self, node: ScalarNode) -> str | None:
+    def _open(self, node: ScalarNode, place: Any) -> str | None:
+        """Return the text with its interpolations; what is wrong with them is told at `place`."""
         text: str = node.value
         if "${" in _WELL_FORMED.sub("", text):
             try:
                 parse_grammar(text)
-            except GrammarParseError as error:
-                summary = f"the interpolation cannot be read: {str(error).splitlines()[0]}"
+            except GrammarParseError:
+                what = "is not closed" if text.count("{") > text.count("}") else "cannot be read"
+                summary = f"the interpolation {what}: {text}"
                 hint = "write ${key.path}; a dollar and a brace as text are \\${"
-                self.diagnostics.append(Diagnostic("interpolation", summary, origin=self._place(node), hint=hint))
+                self.diagnostics.append(Diagnostic("interpolation", summary, origin=self._place(place), hint=hint))
                 return None
         return text
 
@@ -153,7 +156,8 @@ class Reader:
             name = key.value if key.tag == STRING else self._key(loader, key)
             if name == "values" and isinstance(value, SequenceNode):
                 self._refuse_booleans(value)
-            result[name] = self._value(loader, value)
+            is_open = value.tag == STRING and "${" in value.value
+            result[name] = self._open(value, key) if is_open else self._value(loader, value)
         return result
 
     def _key(self, loader: _Loader, node: Any) -> Any:
@@ -172,25 +176,46 @@ class Reader:
     def _place(self, node: Any) -> Origin:
         return Origin(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
 
-    def _syntax(self, error: yaml.YAMLError) -> Diagnostic:
+    def _syntax(self, error: yaml.YAMLError, text: str) -> Diagnostic:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        within = getattr(error, "context", None)
-        summary = f"YAML cannot be read: {problem}" + (f" ({within})" if within else "")
         origin = Origin(self.file, mark.line + 1, mark.column + 1) if mark is not None else Origin(self.file, 1, 1)
-        return Diagnostic("yaml", summary, origin=origin, hint=_hint(problem))
+        if mark is not None and _rest(text, mark).startswith("\t"):
+            problem = "a tab stands where only spaces may"
+        opened = getattr(error, "context_mark", None)
+        where = f"{opened.line + 1}:{opened.column + 1}" if opened is not None else "above"
+        told, hint = next(((told or problem, hint) for part, told, hint in _KNOWN if part in problem), (problem, None))
+        return Diagnostic("yaml", f"YAML cannot be read: {told}", origin=origin, hint=hint and hint.format(where=where))
 
 
-def _hint(problem: str) -> str | None:
-    if "written twice" in problem:
-        return "remove one of the two"
-    if "more than" in problem:
-        return "write less, or fewer aliases: each one repeats all that its anchor holds"
-    if "'\\t'" in problem or "tab" in problem:
-        return "indent with spaces, not with tabs"
-    if "mapping values are not allowed" in problem:
-        return "check the indentation, or put quotes around a text that holds ': '"
-    return None
+def _rest(text: str, mark: yaml.Mark) -> str:
+    """Return the line from the mark on."""
+    return "".join(text.splitlines()[mark.line : mark.line + 1])[mark.column :]
+
+
+_KNOWN = (  # a part of the parser's words, ours, and what to do
+    ("written twice", None, "remove one of the two"),
+    ("more than", None, "write less, or fewer aliases: each one repeats all that its anchor holds"),
+    ("a tab", None, "indent with spaces"),
+    ("the tag", None, "remove the tag, or put quotes around a text that begins with '!'"),
+    (
+        "mapping values are not allowed",
+        "': ' stands where no key can be",
+        "check the indentation, or put quotes around a text that holds ': '",
+    ),
+    ("expected ',' or", "a bracket is not closed, or a comma is missing", "look at the bracket that opens at {where}"),
+    ("expected <block end>", "the line does not fit the lines above it", "check the indentation, brackets and quotes"),
+    ("did not find expected key", "the line does not fit the lines above it", "check the indentation, brackets and quotes"),
+    ("unexpected end of stream", "a quote is not closed", "look at the quote that opens at {where}"),
+    ("another document", "a second document begins", "keep one: each resource has a file of its own"),
+    (
+        "undefined alias",
+        "the alias has no anchor",
+        "write its anchor (&name) further up, or put quotes around a text that begins with '*'",
+    ),
+    ("control characters", "the file holds control characters", "is it text? save it as UTF-8"),
+    ("cannot start any token", "this character begins no value", "put quotes around the text"),
+)
 
 
 def places(text: str) -> dict[str, tuple[int, int]]:

@@ -66,6 +66,10 @@ class Drafts:
                     self.broken.add(address)
         return self._specs[address]
 
+    def data(self, address: str) -> Any:
+        """Return the plain data that a spec is made of; None where it cannot be looked at."""
+        return self._data.get(address)
+
     def _resolved(self, address: str) -> Any:
         document = self._merged.direct.get(address)
         if address in self._data or address in self.broken or document is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+from contextlib import suppress
 from functools import cache
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
@@ -10,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 
 from mlops.core import specs
+from mlops.core.addresses import Ref
 from mlops.core.diagnostics import Diagnostic, did_you_mean
 from mlops.core.errors import CycleError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from mlops.core.addresses import Ref
     from mlops.core.resources import Resource
 
 
@@ -65,6 +66,15 @@ def check_ref(
             hint += f" outputs: {', '.join(outputs[ref.address])}"
         return Diagnostic("missing-output", f"{ref.address} has no output '{ref.output}'", path=path, hint=hint)
     return None
+
+
+def written(data: Any, marks: Sequence[tuple[str, specs.To]]) -> Iterator[tuple[str, Ref]]:
+    """Yield the references that stand in plain data, with their paths; for resources that are wrong in other ways."""
+    patterns = frozenset(pattern for pattern, _ in marks)
+    for path, leaf in specs.walk(data):
+        if isinstance(leaf, str) and specs.is_marked(path, patterns):
+            with suppress(ValueError):
+                yield path, Ref.parse(leaf)
 
 
 def _of_kinds(ref: Ref, kinds: Collection[str], outputs: Iterable[str]) -> str | None:

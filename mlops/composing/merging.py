@@ -166,14 +166,17 @@ def _explain(error: BaseException, documents: Mapping[str, Document]) -> Diagnos
     match = re.match(r"In '([^']+)': (.*)", lines[0])
     option, message = (match[1], match[2]) if match else (ROOT, lines[0])
     origin = Origin(f"{FOLDER}/{option}{SUFFIX}", 1, 1)
+    if "must be a list" in message:
+        return Diagnostic("defaults", "defaults is no list", origin=origin, hint="write defaults: [group: option, _self_]")
     missing = getattr(error, "missing_cfg_file", None)
     if not missing:
         return Diagnostic("defaults", f"{message} {' '.join(lines[1:2])}".strip(), origin=origin)
-    name = missing.rpartition("/")[2]
+    group, _, name = missing.rpartition("/")
     if option in documents:
         origin = _entry(documents[option], name, origin)
     options = getattr(error, "options", None)
-    hint = did_you_mean(name, options, "options") if options else None
+    groups = {known.rpartition("/")[0] for known in documents} - {""}
+    hint = did_you_mean(name, options, "options") if options else did_you_mean(group, groups, "groups")
     return Diagnostic("unknown-option", f"there is no {FOLDER}/{missing}{SUFFIX}", origin=origin, hint=hint)
 
 

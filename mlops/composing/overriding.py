@@ -24,11 +24,9 @@ def parse(overrides: Sequence[str], diagnostics: list[Diagnostic]) -> list[Overr
     for text in overrides:
         try:
             override = parser.parse_override(text)
-        except FAILURES as error:
-            summary = f"the override cannot be read: {str(error).splitlines()[0]}"
-            diagnostics.append(
-                problem("override", summary, text, "write key=value; put quotes around a value with special characters")
-            )
+        except FAILURES:
+            hint = "write key=value; put quotes around a value with special characters"
+            diagnostics.append(problem("override", f"the override cannot be read{_open(text)}", text, hint))
             continue
         if override.is_sweep_override():
             hint = "for a list write key=[1,2]; for a text with commas put quotes around it: key='1,2'"
@@ -36,6 +34,13 @@ def parse(overrides: Sequence[str], diagnostics: list[Diagnostic]) -> list[Overr
         else:
             parsed.append(override)
     return parsed
+
+
+def _open(text: str) -> str:
+    """Return what is most likely wrong with an override that is not in the grammar."""
+    if any(text.count(opened) != text.count(closed) for opened, closed in ("[]", "{}", "()")):
+        return ": a bracket is not closed"
+    return ": a quote is not closed" if text.count("'") % 2 or text.count('"') % 2 else ""
 
 
 def problem(code: str, summary: str, override: str | None, hint: str | None = None) -> Diagnostic:
@@ -75,6 +80,8 @@ def _refuse_option(override: Override, options: Sequence[str] | None) -> Diagnos
 
 def _refuse_key(key: str, text: str | None, known: Mapping[str, Collection[str]]) -> Diagnostic | None:
     first, _, rest = key.partition(".")
+    if not first:
+        return problem("override", "the override names no key", text, "write key=value, for example model.NAME.seed=3")
     if first not in known:
         return problem("unknown-key", f"there is no '{first}'", text, did_you_mean(first, known, "known"))
     name = rest.partition(".")[0]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+NAMING = f"use lower-case letters, digits and single hyphens, beginning with a letter, at most {NAME_LENGTH} characters"
 FOLDER = "conf"
 ROOT = "config"
 GROUPS = ("env", "target", "store", "executor")
@@ -108,5 +109,4 @@ def _unknown_folder(name: str, known: Collection[str]) -> Diagnostic:
 
 def bad_name(name: str, origin: Origin | None = None) -> Diagnostic:
     """Return the diagnostic of a name that no resource can have."""
-    hint = f"use lower-case letters, digits and single hyphens, beginning with a letter, at most {NAME_LENGTH} characters"
-    return Diagnostic("name", f"'{name}' cannot name a resource", origin=origin, hint=hint)
+    return Diagnostic("name", f"'{name}' cannot name a resource", origin=origin, hint=NAMING)

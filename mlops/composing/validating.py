@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from mlops.composing.sources import NAMING
+from mlops.core.addresses import NAME
 from mlops.core.diagnostics import Diagnostic, did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -20,9 +22,30 @@ Model = TypeVar("Model", bound=BaseModel)
 LONGEST = 60
 _WANTED = "Input should be "  # how most of pydantic's messages begin
 
-_SHAPES = dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "a mapping of fields") | dict.fromkeys(
-    ("list_type", "tuple_type", "set_type", "frozen_set_type"), "a list"
-)
+_SHAPES = {
+    sort: shape
+    for shape, sorts in {
+        "a mapping of fields": ("model_type", "model_attributes_type", "dict_type"),
+        "a list": ("list_type", "tuple_type", "set_type", "frozen_set_type"),
+        "a whole number": ("int_type", "int_parsing", "int_from_float", "int_parsing_size"),
+        "a number": ("float_type", "float_parsing"),
+        "true or false": ("bool_type", "bool_parsing"),
+        "text": ("string_type",),
+    }.items()
+    for sort in sorts
+}
+_NAME = f"^{NAME.replace('(?:', '(')}$"
+_LIMITS = {
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "string_pattern_mismatch": "text of the form {pattern}",
+}
 
 
 def validate(model: type[Model], data: Any) -> tuple[Model | None, list[Diagnostic]]:
@@ -32,10 +55,15 @@ def validate(model: type[Model], data: Any) -> tuple[Model | None, list[Diagnost
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        found = [_Found(detail, data) for detail in error.errors(include_url=False)]
+        found = [_Found(detail, data) for detail in error.errors(include_url=False) if not _is_echo(detail)]
         return None, [_explain(item, model) for item in _without_typos_twice(list(_joined(found)), model)]
     except RecursionError:
         return None, [Diagnostic("type", "the values are nested too deeply, or contain themselves", path="")]
+
+
+def _is_echo(detail: ErrorDetails) -> bool:
+    """Tell whether a list is called too short only because its items are wrong, each of which is told."""
+    return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
 def shown(value: Any) -> str:
@@ -51,7 +79,8 @@ class _Found:
     """One of pydantic's errors, with the parts of its place that are in the data and those that name a union's branch."""
 
     def __init__(self, detail: ErrorDetails, data: Any) -> None:
-        self.type, self.message, self.value = detail["type"], detail["msg"], detail["input"]
+        self.type, self.value = detail["type"], detail["input"]
+        self.message = _told(detail)
         self.parts: list[str] = []
         self.branches: list[tuple[int, str]] = []  # (how deep, name of the branch)
         place, last = data, len(detail["loc"]) - 1
@@ -69,6 +98,16 @@ class _Found:
     @property
     def path(self) -> str:
         return ".".join(self.parts)
+
+
+def _told(detail: ErrorDetails) -> str:
+    """Return pydantic's message in words for people."""
+    if detail["type"] in _SHAPES:
+        return f"{_WANTED}{_SHAPES[detail['type']]}"
+    if detail["type"] in _LIMITS:
+        limits = {name: str(limit).removesuffix(".0") for name, limit in detail["ctx"].items()}
+        return f"{_WANTED}{_LIMITS[detail['type']].format_map(limits)}"
+    return detail["msg"]
 
 
 def _joined(found: Sequence[_Found]) -> Iterable[_Found]:
@@ -115,21 +154,35 @@ def _misfit(items: Sequence[_Found]) -> tuple[int, int]:
 
 def _explain(item: _Found, model: type[BaseModel]) -> Diagnostic:
     if item.type == "missing":
-        return Diagnostic("missing-field", f"the field '{item.parts[-1]}' is missing", path=".".join(item.parts[:-1]))
+        name, above = item.parts[-1], item.parts[:-1]
+        return Diagnostic(
+            "missing-field", f"the field '{name}' is missing", path=".".join(above), hint=_about(model, above, name)
+        )
     if item.type == "extra_forbidden":
         name = item.parts[-1]
         known = _fields_at(model, item.parts[:-1])
         return Diagnostic("unknown-field", f"unknown field '{name}'", path=item.path, hint=did_you_mean(name, known, "fields"))
     if _is_late(item):
         return Diagnostic("value", item.message.removeprefix("Value error, "), path=item.path)
-    wanted = _SHAPES.get(item.type) or item.message.removeprefix(_WANTED)
+    wanted = item.message.removeprefix(_WANTED)
     summary = f"expected {wanted}" if wanted != item.message else item.message
     code = "type" if item.type.endswith(("_type", "_parsing", "_from_float")) else "value"
     hint = None
     if item.type == "literal_error" and isinstance(item.value, str):
         close = nearest(item.value, re.findall(r"'([^']*)'", item.message))
         hint = f"did you mean '{close}'?" if close else None
+    elif item.message == f"{_WANTED}{_LIMITS['string_pattern_mismatch'].format(pattern=_NAME)}":
+        return Diagnostic("name", f"{shown(item.value)} cannot be a name", path=item.path, hint=NAMING)
+    elif _SHAPES.get(item.type) == "a list" and isinstance(item.value, str | int | float):
+        hint = f"write [{item.value}]"
     return Diagnostic(code, f"{summary}, got {shown(item.value)}", path=item.path, hint=hint)
+
+
+def _about(model: type[BaseModel], parts: Sequence[str], name: str) -> str:
+    """Return the hint to add a field, with what is known about it."""
+    found = {level.model_fields[name].description for level in _models_at(model, parts) if name in level.model_fields}
+    about = found.pop() if len(found) == 1 else None
+    return f"add {name}: {about[0].lower()}{about[1:]}" if about else f"add {name}"
 
 
 def _fields_at(model: type[BaseModel], parts: Sequence[str]) -> set[str]:

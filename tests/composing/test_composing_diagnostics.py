@@ -30,16 +30,16 @@ GOOD = "data: 1\n"
         (
             "maker/a",
             "things: things.t\nparams:\n  depth: deep\n",
-            'conf/maker/a.yaml:3:3: type: expected a valid integer, unable to parse string as an integer, got "deep"',
+            'conf/maker/a.yaml:3:3: type: expected a whole number, got "deep"',
         ),
         (
             "maker/a",
             "things: things.t\nparams: {depth: 0}\n",
-            "conf/maker/a.yaml:2:10: value: expected greater than or equal to 1, got 0",
+            "conf/maker/a.yaml:2:10: value: expected 1 or more, got 0",
         ),
         ("maker/a", "things: things.t\nparams: [1]\n", "conf/maker/a.yaml:2:1: type: expected a mapping of fields, got [1]"),
-        ("maker/a", "params: {depth: 3}\n", "conf/maker/a.yaml:1:1: missing-field: the field 'things' is missing"),
-        ("things/a", "columns: {age: {}}\n", "conf/things/a.yaml:1:11: missing-field: the field 'type' is missing"),
+        ("maker/a", "params: {depth: 3}\n", "conf/maker/a.yaml:1:1: missing-field: the field 'things' is missing [add things]"),
+        ("things/a", "columns: {age: {}}\n", "conf/things/a.yaml:1:11: missing-field: the field 'type' is missing [add type]"),
         ("things/a", "source: {path: x, rows: many}\n", None),
         ("things/a", "source: 7\n", "conf/things/a.yaml:1:1: type: expected a mapping of fields, got 7"),
         (
@@ -157,11 +157,11 @@ GOOD = "data: 1\n"
             "allow: {pickel: true}\n",
             "conf/config.yaml:1:9: unknown-field: unknown field 'pickel' [did you mean 'pickle'?]",
         ),
-        ("config", "store: {url: 3}\n", "conf/config.yaml:1:9: type: expected a valid string, got 3"),
+        ("config", "store: {url: 3}\n", "conf/config.yaml:1:9: type: expected text, got 3"),
         (
             "config",
             "defaults: [store: pg, _self_]\n",
-            "conf/config.yaml:1:12: unknown-option: there is no conf/store/pg.yaml",
+            "conf/config.yaml:1:12: unknown-option: there is no conf/store/pg.yaml [groups: env, maker, target, things]",
         ),
     ],
 )

@@ -198,7 +198,7 @@ def test_allow_cannot_be_reached_by_a_detour(project):
     project.write("target/evil", "allow: {commands: true}\n")
     assert "allow" in project.problems("+target@_global_=evil")[0]
     project.write("config", "vars: {open: true}\nallow: {commands: '${vars.open}'}\n")
-    assert project.problems()[0].startswith("conf/config.yaml:2:9: type: expected a valid boolean")
+    assert project.problems()[0].startswith("conf/config.yaml:2:9: type: expected true or false")
 
 
 def test_a_compiled_resource_has_all_that_planning_needs(credit):

@@ -136,7 +136,7 @@ Check = Annotated[
     Discriminator(
         _sort,
         custom_error_type="check",
-        custom_error_message="a mapping with one of `metric`, `rows` and `column`",
+        custom_error_message="Input should be a mapping with one of `metric`, `rows` and `column`",
     ),
 ]
 
