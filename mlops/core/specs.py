@@ -68,13 +68,15 @@ def body_digest(spec: Spec) -> str:
 
 def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
     """Yield (dotted path, leaf) for every leaf of a spec, through models, mappings and sequences."""
-    if isinstance(value, BaseModel):
+    if isinstance(value, str | int | float | None):  # first, since most leaves are; checks of abstract classes are slow
+        yield path, value
+    elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from walk(getattr(value, name), f"{path}.{name}" if path else name)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from walk(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    elif isinstance(value, Sequence) and not isinstance(value, bytes):
         for index, item in enumerate(value):
             yield from walk(item, f"{path}.{index}" if path else str(index))
     else:
