@@ -1,11 +1,5 @@
 """A dataset from a real PostgreSQL: password by secret, version query, types, and messages without the password."""
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,40 +11,10 @@ from mlops.world.secrets import EnvironmentSecrets
 from mlops.world.tables import PandasTables, observe_query
 
 
-def _programs():
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    on_path = shutil.which("initdb")
-    return found[-1].parent if found else Path(on_path).parent if on_path else None
-
-
 @pytest.fixture(scope="module")
-def port():
-    """Start PostgreSQL on a free port; user `reader` has the password `hunter2`."""
-    programs = _programs()
-    if programs is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("PostgreSQL is missing: apt-get install postgresql")
-        pytest.skip("PostgreSQL is missing: apt-get install postgresql")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
-    user = "postgres" if os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        if user:
-            shutil.chown(place, user)
-        (place / "password").write_text("hunter2")
-        (place / "password").chmod(0o644)
-        data = place / "data"
-        run = {"user": user, "stdout": subprocess.DEVNULL, "cwd": folder}
-        password = f"--pwfile={place / 'password'}"
-        subprocess.run([programs / "initdb", "-D", data, "-U", "reader", "-A", "scram-sha-256", password], check=True, **run)
-        options = f"-p {number} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-        subprocess.run([programs / "pg_ctl", "-D", data, "-w", "-l", place / "log", "-o", options, "start"], check=True, **run)
-        try:
-            yield number
-        finally:
-            subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, **run)
+def port(postgres_server):
+    """Give the port of a server whose user `reader` has the password `hunter2`."""
+    return postgres_server.port
 
 
 QUERY = """
