@@ -122,6 +122,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A desired test whose recorded verdict is not passed, and which the plan does not judge anew."""
+
+    address: Address
+    at: str  # when it was judged; UTC, ISO 8601
+    checks: tuple[Mapping[str, Any], ...] = ()  # those that did not pass
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The only input of apply. `id` is the digest of everything but origins, estimates and `id` itself."""
 
@@ -133,6 +142,7 @@ class Plan:
     steps: tuple[Step, ...]
     records: Mapping[str, int] = field(default_factory=dict)  # versions of the records behind the changes; 0: there was none
     unchanged: int = 0  # resources that stay as they are
+    standing: tuple[Standing, ...] = ()  # verdicts that stay, and are not passed
     settings: Mapping[str, Any] = field(default_factory=dict)
     applyable: bool = True
     complete: bool = True

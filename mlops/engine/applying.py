@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlops.core.addresses import Address
     from mlops.core.events import Emit
     from mlops.core.executions import Executor
-    from mlops.core.plans import Change, Plan, Step
+    from mlops.core.plans import Change, Plan, Reason, Step
     from mlops.core.states import Lease, State, Store
     from mlops.core.worlds import Clock
 
@@ -43,6 +43,7 @@ class Hands:
     emit: Emit
     run: str  # the run's id, in every journal entry and log line
     is_stopping: Callable[[], bool] = field(default=lambda: False)  # True: begin nothing more, let what runs finish
+    reason: str = ""  # why the user applies, in their own words; the journal keeps it
 
 
 def check(plan: Plan, state: State) -> None:
@@ -66,7 +67,7 @@ def apply(plan: Plan, state: State, hands: Hands) -> Result:
     run = _Run(plan, state, hands)
     started = hands.clock.monotonic()
     hands.emit(Event("run-started", data={"plan": plan.id, "environment": plan.environment, "steps": len(plan.steps)}))
-    run.note("begin")
+    run.note("begin", owner=hands.lease.owner, reason=hands.reason)
     while run.is_open():
         run.advance()
     run.note("end")
@@ -209,7 +210,7 @@ class _Run:
         bound = replace(step, op=ops.bind(step.op, values), values=values)
         self.running[step.id] = (step, self.hands.clock.monotonic())
         record = self.intent(step)
-        self.entries.append(self.entry("begin", step, {"key": key}, record=record))
+        self.entries.append(self.entry("begin", step, {"key": key, **self.why(step)}, record=record))
         before = self.records.get(step.address)
         last = before.steps.get(step.name) if before is not None else None
         data = {"do": step.do.value, "verb": step.verb, "seconds": last.seconds if last is not None else None}
@@ -238,8 +239,16 @@ class _Run:
                 self.ready.append(follower)
         self.hands.emit(Event("step-ended", step.address, step.id, _ended(outcome)))
 
+    def why(self, step: Step) -> dict[str, Any]:
+        """Return what the journal keeps of the plan's reasons: the record has the values behind them."""
+        change = self.changes[step.address]
+        why: dict[str, Any] = {"reasons": [_brief(reason) for reason in change.reasons]}
+        if change.fields:
+            why["fields"] = [[one.path, one.before, one.after] for one in change.fields]
+        return why
+
     def end_entry(self, step: Step, outcome: Outcome) -> Entry:
-        body = _end_body(outcome)
+        body = _end_body(outcome) if step.id in self.running else _end_body(outcome) | self.why(step)
         if step.do is Do.FORGET or (step.do is Do.UNDO and self.left[step.address] == 0):
             self.records.pop(step.address, None)
             return self.entry("end", step, body, forget=True)
@@ -296,8 +305,8 @@ class _Run:
         for step, start in self.running.values():
             self.hands.emit(Event("step-heartbeat", step.address, step.id, {"seconds": now - start}))
 
-    def note(self, what: str) -> None:
-        self.entries.append(Entry("note", self.hands.run, self.now(), self.plan.id, body={"run": what}))
+    def note(self, what: str, **more: str) -> None:
+        self.entries.append(Entry("note", self.hands.run, self.now(), self.plan.id, body={"run": what, **more}))
         self.write()
 
     def entry(self, event: str, step: Step, body: Mapping[str, Any], **rest: Any) -> Entry:
@@ -319,6 +328,12 @@ def _count(addresses: Iterable[Address]) -> dict[Address, int]:
     for address in addresses:
         counts[address] = counts.get(address, 0) + 1
     return counts
+
+
+def _brief(reason: Reason) -> dict[str, Any]:
+    """Return the reason without what an input was and is, which may be a line for each of a thousand files."""
+    left_out = ("before", "after") if reason.code == "input" else ()
+    return {"code": reason.code, **{name: part for name, part in reason.detail.items() if name not in left_out}}
 
 
 def _end_body(outcome: Outcome) -> dict[str, Any]:

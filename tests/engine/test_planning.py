@@ -304,3 +304,28 @@ def test_work_grows_linearly(tmp_path, world, monkeypatch):
     few = statements_of_a_plan(10, tmp_path, world, monkeypatch)
     assert few == statements_of_a_plan(100, tmp_path, world, monkeypatch)
     assert few <= 4
+
+
+def test_a_verdict_that_stays_and_is_not_passed_is_told_until_it_is_judged_anew(store, world):
+    program = {"thing.a": {"value": 4}, "guard.a": {"thing": "thing.a", "limit": 3}}
+    bring(program, store, world)
+    made = toys.plan(program, store, world)
+    assert made.changes == ()
+    assert [(verdict.address, verdict.at[:10]) for verdict in made.standing] == [("guard.a", "2026-01-01")]
+    assert made.records == {"guard.a": store.read("dev").records[Address("guard.a")].version}
+    assert from_json(to_json(made)) == made
+    assert toys.plan(edit(program, "guard.a", limit=5), store, world).standing == ()
+    assert toys.plan(program, store, world, targets=(Address("thing.a"),)).standing == ()
+    bring(edit(program, "guard.a", limit=5), store, world)
+    assert toys.plan(edit(program, "guard.a", limit=5), store, world).standing == ()
+
+
+def test_the_journal_says_who_applied_and_why_each_thing_changed(store, world):
+    bring(CHAIN, store, world)
+    bring(edit(CHAIN, "thing.a", value=6), store, world)
+    entries = list(store.history("dev"))
+    notes = [entry.body for entry in entries if entry.event == "note"]
+    assert notes[0] == {"run": "begin", "owner": "toy", "reason": ""}
+    begun = [entry.body for entry in entries if entry.event == "begin" and entry.address == "thing.a"]
+    assert begun[0]["reasons"] == [{"code": "new"}]
+    assert (begun[1]["reasons"], begun[1]["fields"]) == ([{"code": "spec"}], [["value", 4, 6]])
