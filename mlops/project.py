@@ -16,7 +16,7 @@ from mlops.core.addresses import Address
 from mlops.core.errors import MlopsError, PlanError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.worlds import Place
-from mlops.engine import applying, observing, planning
+from mlops.engine import applying, choosing, observing, planning
 from mlops.stores.sql import SqlStore
 from mlops.world import owners
 from mlops.world.doors import STATE, Doors
@@ -100,9 +100,9 @@ class Project:
             SpecError: an input is not there.
             PlanError: a target is unknown, or resources form a cycle.
         """
-        options = planning.Options(_addresses(targets), frozenset(_addresses(replace)), destroy)
+        options = choosing.Options(_addresses(targets), frozenset(_addresses(replace)), destroy)
         state = self.state()
-        resources, _ = planning.select(self.composition, state, options)
+        resources, _ = choosing.select(self.composition, state, options)
         kept = [record for address, record in state.records.items() if address in resources]
         observed = observing.observe(resources.values(), kept, kinds(), self.world, self.composition.origins)
         return planning.plan(self.composition, state, observed, kinds(), _Reachable(self.store, self.world), options)

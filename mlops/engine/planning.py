@@ -35,7 +35,7 @@ def plan(
     observed: Observations,
     kinds: Mapping[str, Kind],
     reader: StateReader,
-    options: Options = Options(),
+    options: Options = Options(),  # noqa: B008 - frozen
     watch: Callable[[Work], None] = lambda _: None,
 ) -> Plan:
     """Return what must be done so that the recorded becomes the desired, and why.

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 MUTANTS = {
     "deletes do not wait for those who read": (
-        "engine/planning.py",
+        "engine/staging.py",
         "*readers.get(step.address, ())",
         "",
     ),
@@ -49,7 +49,7 @@ MUTANTS = {
         "if False and (refused := self.refused(step)):",
     ),
     "drift is not seen": (
-        "engine/planning.py",
+        "engine/drafting.py",
         "found.value if found is not None else None)",
         "None)",
     ),

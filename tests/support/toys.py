@@ -16,7 +16,7 @@ from mlops.core.ops import Bindable, Late, Made
 from mlops.core.resources import Kind, Resource
 from mlops.core.settings import Composition, Settings
 from mlops.core.worlds import Observation, Request
-from mlops.engine import applying, observing, planning
+from mlops.engine import applying, choosing, observing, planning
 
 
 class Crash(BaseException):
@@ -276,8 +276,8 @@ def plan(program, store, world, *, environment="dev", **options):
     """Observe and plan as `project.Project.plan` does."""
     desired = compose(program, environment)
     state = store.read(environment)
-    chosen = planning.Options(**options)
-    resources, _ = planning.select(desired, state, chosen)
+    chosen = choosing.Options(**options)
+    resources, _ = choosing.select(desired, state, chosen)
     kept = [record for address, record in state.records.items() if address in resources]
     observed = observing.observe(resources.values(), kept, KINDS, world, desired.origins)
     return planning.plan(desired, state, observed, KINDS, store, chosen)
