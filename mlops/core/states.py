@@ -79,7 +79,7 @@ class Entry:
     event   begin       durable before the act
             checkpoint  progress of a delivery, durable before it goes on
             end         after the act; carries the record that now holds (null: forgotten) and a realisation to share
-            note        a plan or run that began or ended; `body` says which
+            note        a run that began or ended; or, without a plan, what a person did to the state; `body` says which
     """
 
     event: str
@@ -93,6 +93,17 @@ class Entry:
     forget: bool = False
     realisation: Realisation | None = None
     sequence: int = 0
+
+
+def fold(entries: Iterable[Entry]) -> dict[Address, Record]:
+    """Return the records that follow from the journal: the last entry of an address that carries one, or forgets it."""
+    records: dict[Address, Record] = {}
+    for entry in entries:
+        if entry.forget:
+            records.pop(entry.address, None)  # type: ignore[call-overload]
+        elif entry.record is not None:
+            records[entry.record.address] = entry.record
+    return records
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,21 @@ The store uses DB-API directly: SQLAlchemy costs 0.18 s to import, half of what 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
-IDENTITY = "sequence BIGINT PRIMARY KEY"
+    from mlops.core.worlds import Clock
+
+_POSTGRES_LOCK = 7_305_117  # any number, as long as every mlops takes the same
 
 
 @dataclass(slots=True)
@@ -28,7 +32,11 @@ class Database:
     mark: str  # how this driver writes a parameter
     errors: tuple[type[Exception], ...]
     explain: Callable[[Exception], StateError]
-    begin: str
+    writing: tuple[str, ...]  # how a transaction begins that writes
+    reading: tuple[str, ...]  # one whose statements all see the same moment
+    alone: tuple[str, ...]  # one that no other of its sort runs beside
+    has_table: str  # the statement that finds a table by its name
+    now: Callable[[], datetime]  # the time that all who share this database agree on
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
         """Run one statement and return its cursor; raise StateError where the database refuses."""
@@ -46,43 +54,46 @@ class Database:
                 raise self.explain(error) from error
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit what is done inside, durably; roll back where it raises."""
-        self.execute(self.begin)
+    def transaction(self, begin: Sequence[str] = ()) -> Iterator[None]:
+        """Commit what is done inside, durably; roll back where it raises, or where it cannot be committed."""
         try:
+            for statement in begin or self.writing:
+                self.execute(statement)
             yield
+            try:
+                self.connection.commit()
+            except self.errors as error:
+                raise self.explain(error) from error
         except BaseException:
-            self.connection.rollback()
+            with suppress(*self.errors):  # a lost connection has nothing left to roll back
+                self.connection.rollback()
             raise
-        try:
-            self.connection.commit()
-        except self.errors as error:
-            raise self.explain(error) from error
 
     def close(self) -> None:
         """Give up the connection."""
-        self.connection.close()
+        with suppress(*self.errors):
+            self.connection.close()
 
     def _spell(self, statement: str) -> str:
         return statement if self.mark == "?" else statement.replace("?", self.mark)
 
 
-def connect(url: str, root: Path) -> Database:
+def connect(url: str, root: Path, clock: Clock) -> Database:
     """Open `sqlite:///PATH` (relative to `root`) or `postgresql://…`.
 
     Raises:
         StateError: the URL is of another sort, or the database cannot be opened.
     """
-    scheme, _, rest = url.partition("://")
+    scheme, is_url, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/"):
-        return _sqlite(root / rest[1:])
-    if scheme in ("postgresql", "postgres"):
-        return _postgres(url)
-    message = f"the store '{scheme}://…' is not known"
+        return _sqlite(root / rest[1:], clock)
+    if is_url and scheme in ("postgresql", "postgres"):
+        return _postgres(url, clock)
+    message = f"the store '{scheme}://…' is not known" if is_url else "the store's URL is not known"  # it may hold a password
     raise StateError(message, "write sqlite:///PATH or postgresql://USER@HOST/DATABASE in conf/store/*.yaml")
 
 
-def _sqlite(path: Path) -> Database:
+def _sqlite(path: Path, clock: Clock) -> Database:
     def explain(error: Exception) -> StateError:
         return StateError(f"the state in {path} cannot be used: {error}", _sqlite_hint(error, path))
 
@@ -93,7 +104,9 @@ def _sqlite(path: Path) -> Database:
         connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk before the act that it announces
     except (sqlite3.Error, OSError) as error:
         raise explain(error) from error
-    return Database(connection, "?", (sqlite3.Error,), explain, "BEGIN IMMEDIATE")
+    write = ("BEGIN IMMEDIATE",)
+    table = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    return Database(connection, "?", (sqlite3.Error,), explain, write, ("BEGIN",), write, table, clock.now)
 
 
 def _sqlite_hint(error: Exception, path: Path) -> str:
@@ -109,21 +122,50 @@ def _sqlite_hint(error: Exception, path: Path) -> str:
     return "see the message of SQLite"
 
 
-def _postgres(url: str) -> Database:
+def _postgres(url: str, clock: Clock) -> Database:
     try:
         import psycopg
     except ImportError:
         message = "the store is PostgreSQL, but its driver is not installed"
         raise StateError(message, "pip install 'mlops[postgres]'") from None
+    try:
+        password = str(psycopg.conninfo.conninfo_to_dict(url).get("password") or "")
+    except psycopg.Error:  # its message quotes the part that it cannot read, which may be the password
+        message = "the URL of the store cannot be read"
+        hint = "write postgresql://USER@HOST:PORT/DATABASE; in a password, %, /, @ and : are written %25, %2F, %40 and %3A"
+        raise StateError(message, hint) from None
 
     def explain(error: Exception) -> StateError:
-        text = str(error).strip().splitlines()
-        return StateError(
-            f"the state in PostgreSQL cannot be used: {text[0] if text else error}", "check the URL, the password and the server"
-        )
+        text = str(error).strip().partition("\n")[0] or type(error).__name__
+        text = text.replace(password, "…") if password else text
+        return StateError(f"the state in PostgreSQL cannot be used: {text}", _postgres_hint(error))
 
     try:
-        connection = psycopg.connect(url, autocommit=True, connect_timeout=10)
+        connection = psycopg.connect(url, autocommit=True, connect_timeout=10, tcp_user_timeout=30_000)
+        start, began = connection.execute("SELECT clock_timestamp()").fetchone()[0], clock.monotonic()  # type: ignore[index]
     except psycopg.Error as error:
         raise explain(error) from error
-    return Database(connection, "%s", (psycopg.Error,), explain, "BEGIN")
+    return Database(
+        connection,
+        "%s",
+        (psycopg.Error,),
+        explain,
+        ("BEGIN",),
+        ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",),
+        ("BEGIN", f"SELECT pg_advisory_xact_lock({_POSTGRES_LOCK})"),
+        "SELECT 1 WHERE to_regclass(?) IS NOT NULL",  # where the search path leads, and in no other schema
+        # Leases of several machines are compared: theirs is the server's time, whatever their own clocks say.
+        lambda: start + timedelta(seconds=clock.monotonic() - began),
+    )
+
+
+def _postgres_hint(error: Exception) -> str:
+    import psycopg
+
+    if isinstance(error, psycopg.errors.DiskFull):
+        return "free some room on the server's disk, then run the same command again; nothing that was committed is lost"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege | psycopg.errors.ReadOnlySqlTransaction):
+        return "give the user the right to create and write tables there"
+    if getattr(error, "sqlstate", None) is None:  # the server did not answer, or no longer
+        return "check the server, the URL and the password, then run the same command again; what was committed is not lost"
+    return "see the message of PostgreSQL"

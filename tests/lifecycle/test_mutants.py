@@ -55,13 +55,13 @@ MUTANTS = {
     ),
     "a lost lease still writes": (
         "stores/sql.py",
-        ".rowcount != 1:",
-        ".rowcount == 7:",
+        "(lease.environment, lease.token)).rowcount != 1:",
+        "(lease.environment, lease.token)).rowcount == 7:",
     ),
     "the records are not brought up to date": (
         "stores/sql.py",
-        "database.execute_many(statement, rows)",
-        'database.execute_many(statement, rows if "realisations" in statement else [])',
+        "self._put([row for row in records.values() if row is not None])",
+        "self._put([])",
     ),
 }
 
