@@ -76,7 +76,7 @@ class Project:
     @cached_property
     def store(self) -> SqlStore:
         """The recorded state."""
-        return SqlStore(self.settings.store.url, self.root, self.world.clock, owners.is_gone)
+        return SqlStore(self.settings.store.url, self.root, self.world.clock, owners.is_gone, self.settings.project)
 
     def close(self) -> None:
         """Give the store back."""
@@ -115,10 +115,10 @@ class Project:
             StateLocked: another process holds the environment.
         """
         self._check(plan)
-        with self._lease() as lease, _interrupts() as is_stopping:
+        with self._lease() as lease, _interrupts() as interrupts:
             state = self.state()
             applying.check(plan, state)
-            executor = self._executor()
+            executor = self._executor(plan)
             try:
                 return applying.apply(
                     plan, state, applying.Hands(self.store, lease, executor, self.world.clock, emit, self.run, is_stopping)

@@ -153,7 +153,7 @@ def _postgres(url: str, clock: Clock) -> Database:
         ("BEGIN",),
         ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",),
         ("BEGIN", f"SELECT pg_advisory_xact_lock({_POSTGRES_LOCK})"),
-        "SELECT 1 WHERE to_regclass(?) IS NOT NULL",  # where the search path leads, and in no other schema
+        "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?",  # to_regclass may answer from a cache
         # Leases of several machines are compared: theirs is the server's time, whatever their own clocks say.
         lambda: start + timedelta(seconds=clock.monotonic() - began),
     )
