@@ -128,12 +128,7 @@ def _postgres(url: str, clock: Clock) -> Database:
     except ImportError:
         message = "the store is PostgreSQL, but its driver is not installed"
         raise StateError(message, "pip install 'mlops[postgres]'") from None
-    try:
-        password = str(psycopg.conninfo.conninfo_to_dict(url).get("password") or "")
-    except psycopg.Error:  # its message quotes the part that it cannot read, which may be the password
-        message = "the URL of the store cannot be read"
-        hint = "write postgresql://USER@HOST:PORT/DATABASE; in a password, %, /, @ and : are written %25, %2F, %40 and %3A"
-        raise StateError(message, hint) from None
+    password = _password(url)
 
     def explain(error: Exception) -> StateError:
         text = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -157,6 +152,22 @@ def _postgres(url: str, clock: Clock) -> Database:
         # Leases of several machines are compared: theirs is the server's time, whatever their own clocks say.
         lambda: start + timedelta(seconds=clock.monotonic() - began),
     )
+
+
+def _password(url: str) -> str:
+    """Return the URL's password, so that messages can leave it out; refuse a URL whose parts a message might quote."""
+    from psycopg import Error, conninfo
+
+    try:
+        found = str(conninfo.conninfo_to_dict(url).get("password") or "")
+        is_clear = not set("/?#@") & set(url.partition("://")[2].rpartition("@")[0].partition(":")[2])
+    except Error:
+        is_clear = False
+    if not is_clear:
+        message = "the URL of the store cannot be read"
+        hint = "write postgresql://USER@HOST:PORT/DATABASE; in a password, %, /, @, : and ? are written %25, %2F, %40, %3A and %3F"
+        raise StateError(message, hint)
+    return found
 
 
 def _postgres_hint(error: Exception) -> str:

@@ -31,6 +31,7 @@ def plain(record: Record) -> dict[str, Any]:
         "refs": record.refs,
         "inputs": record.inputs,
         "complete": record.complete,
+        "protected": record.protected,
     }
 
 
