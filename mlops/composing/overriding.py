@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mlops.composing.layering import FAILURES, put
-from mlops.composing.sources import GROUPS
+from mlops.composing.sources import GROUPS, OWN
 from mlops.core.diagnostics import Diagnostic, Origin, did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ def refuse(override: Override, options: Mapping[str, Sequence[str]], known: Mapp
         known: the keys that may stand at the top, with the names below them where they are known.
     """
     key, text = override.key_or_group, override.input_line
-    if "allow" in (key.partition(".")[0], (override.package or "").partition(".")[0]):
-        return problem("allow", "`allow` can be set only by conf/config.yaml itself", text, "edit conf/config.yaml")
+    for own in OWN:
+        if own in (key.partition(".")[0], (override.package or "").partition(".")[0]):
+            return problem(own, f"`{own}` can be set only by conf/config.yaml itself", text, "edit conf/config.yaml")
     if key in options or key in GROUPS:
         return _refuse_option(override, options.get(key))
     if override.is_add() or override.is_force_add():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.composing import caching
 from mlops.composing.merging import FREE, plain
 from mlops.composing.origins import Places
-from mlops.composing.sources import GROUPS, ROOT
+from mlops.composing.sources import GROUPS, OWN, ROOT
 from mlops.composing.validating import shown, validate
 from mlops.core.diagnostics import Diagnostic, did_you_mean
 from mlops.core.digests import digest
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
     from mlops.composing.reading import Document
     from mlops.composing.resolving import Resolver
 
-TOP = ("project", "allow", "store", "executor")
+TOP = ("project", *OWN, "store", "executor")
 """The keys of config.yaml that `Settings` has."""
 
 
 def allowed(root: Path, config: Document | None, layers: Layers | None, problems: Problems) -> Allow:
     """Return what config.yaml itself allows, whatever the groups and the overrides say; nothing in it is resolved."""
-    data = ((config.data or {}).get("allow") or {}) if config is not None else {}
-    allow, wrong = validate(Allow, data)
+    data = (config.data or {}) if config is not None else {}
+    allow, wrong = validate(Allow, data.get("allow") or {})
     own = Places(root, ((ROOT, ""),))
     problems.found += [replace(item, path=f"allow.{item.path}", origin=own.of("allow", item.path or "")) for item in wrong]
-    if layers is not None and (plain(layers.tree, "allow") or {}) != data:
-        summary, hint = "`allow` can be set only by conf/config.yaml itself", "move it to conf/config.yaml"
-        problems.tell("", [Diagnostic("allow", summary, path="allow", hint=hint)])
+    for key in OWN:
+        if layers is not None and (plain(layers.tree, key) or None) != (data.get(key) or None):
+            summary, hint = f"`{key}` can be set only by conf/config.yaml itself", "move it to conf/config.yaml"
+            problems.tell("", [Diagnostic(key, summary, path=key, hint=hint)])
     return allow or Allow()
 
 

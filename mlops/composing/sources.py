@@ -16,6 +16,7 @@ NAMING = f"use lower-case letters, digits and single hyphens, beginning with a l
 FOLDER = "conf"
 ROOT = "config"
 GROUPS = ("env", "target", "store", "executor")
+OWN = ("allow", "policies")  # keys that only config.yaml itself can set
 SUFFIX = ".yaml"
 
 

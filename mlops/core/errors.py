@@ -4,12 +4,14 @@ MlopsError                  code, message, hint
 ├─ SpecError      exit 1    every diagnostic, not the first
 ├─ PlanError      exit 1
 │  ├─ CycleError            the cycle as addresses
-│  └─ StalePlan             what changed since the plan was made
+│  ├─ StalePlan             what changed since the plan was made
+│  └─ PolicyDenied          what the project's policies say against it
 ├─ StateError     exit 1
 │  ├─ StateLocked           who, since when, what to do
 │  └─ StateVersion          a state written by a newer mlops
 ├─ WorldError               raised only in mlops.world
 │  ├─ Unavailable           may be retried
+│  ├─ Deferred              will be known once other resources are applied
 │  └─ Refused               may not
 ├─ DataError                data does not fit what its spec says of it
 └─ StepsFailed    exit 3    failed outcomes and failed verdicts
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlops.core.diagnostics import Diagnostic
+    from mlops.core.rulings import Ruling
 
 
 class MlopsError(Exception):
@@ -68,6 +71,19 @@ class StalePlan(PlanError):  # noqa: N818 - design.md names it so
     code = "stale-plan"
 
 
+class PolicyDenied(PlanError):  # noqa: N818 - design.md names it so
+    """The project's own policies deny the plan; carries every denial."""
+
+    code = "policy-denied"
+
+    def __init__(self, denials: Sequence[Ruling]) -> None:
+        lines = [str(one).replace("\n", "\n  ") for one in denials]
+        super().__init__(
+            "\n  ".join(["the project's policies deny this plan:", *lines]), "`policies` in conf/config.yaml lists them"
+        )
+        self.denials = tuple(denials)
+
+
 class StateError(MlopsError):
     """The recorded state cannot be read or written."""
 
@@ -96,6 +112,12 @@ class Unavailable(WorldError):  # noqa: N818 - design.md names it so
     """The outside did not answer; the same call may work later."""
 
     code = "unavailable"
+
+
+class Deferred(WorldError):  # noqa: N818 - design.md's words for errors
+    """What was asked cannot be known before other resources are applied; planning leaves the asker to the next plan."""
+
+    code = "deferred"
 
 
 class Refused(WorldError):  # noqa: N818 - design.md names it so

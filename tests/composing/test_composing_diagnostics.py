@@ -153,6 +153,16 @@ GOOD = "data: 1\n"
             "conf/env/dev.yaml:2:1: allow: `allow` can be set only by conf/config.yaml itself [move it to conf/config.yaml]",
         ),
         (
+            "env/dev",
+            "# @package _global_\npolicies: [a:b]\n",
+            "conf/env/dev.yaml:2:1: policies: `policies` can be set only by conf/config.yaml itself [move it to conf/config.yaml]",
+        ),
+        (
+            "config",
+            "policies: [a.b]\n",
+            "conf/config.yaml:1:12: value: 'a.b' is no policy: write module:function for a function in src/, or the path of a .rego file",
+        ),
+        (
             "config",
             "allow: {pickel: true}\n",
             "conf/config.yaml:1:9: unknown-field: unknown field 'pickel' [did you mean 'pickle'?]",
@@ -195,6 +205,8 @@ def test_a_mistake_in_a_file_is_told_with_its_place(project, option, text, expec
         ("maker.a.params.depth=range(1,3)", "sweep", "sweep"),
         ("allow.pickle=true", "allow", "`allow` can be set only by conf/config.yaml itself"),
         ("+allow={pickle: true}", "allow", "`allow` can be set only by conf/config.yaml itself"),
+        ("policies=[]", "policies", "`policies` can be set only by conf/config.yaml itself"),
+        ("~policies", "policies", "`policies` can be set only by conf/config.yaml itself"),
         ("hydra.run.dir=x", "unknown-key", "there is no 'hydra'"),
         ("maker.a.params.depth=[1", "override", "cannot be read"),
         ("", "override", "cannot be read"),
