@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import traceback
 import uuid
 from contextlib import contextmanager
@@ -15,20 +14,25 @@ from mlops.composing import compositions
 from mlops.core.addresses import Address
 from mlops.core.errors import MlopsError, PlanError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
+from mlops.core.plans import Do
 from mlops.core.worlds import Place
 from mlops.engine import applying, choosing, observing, planning
+from mlops.engine.retrying import Retries
+from mlops.policies import judging
 from mlops.stores.sql import SqlStore
-from mlops.world import owners
+from mlops.world import chance, hosts, owners, rego
 from mlops.world.doors import STATE, Doors
+from mlops.world.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-    from types import FrameType
 
     from mlops.core.events import Emit
+    from mlops.core.executions import Executor
     from mlops.core.plans import Plan, Step
     from mlops.core.resources import Kind
+    from mlops.core.rulings import Ruling
     from mlops.core.settings import Composition, Settings
     from mlops.core.states import Entry, Lease, Realisation, State
     from mlops.core.worlds import Report
@@ -56,6 +60,7 @@ class Project:
     root: Path
     composition: Composition
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    _rulings: dict[str, tuple[Ruling, ...]] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -107,22 +112,35 @@ class Project:
         observed = observing.observe(resources.values(), kept, kinds(), self.world, self.composition.origins)
         return planning.plan(self.composition, state, observed, kinds(), _Reachable(self.store, self.world), options)
 
+    def judge(self, plan: Plan) -> tuple[Ruling, ...]:
+        """Return what the project's policies say of the plan; the same plan is judged once.
+
+        Raises:
+            PlanError: a policy needs a program that is not installed.
+        """
+        if plan.id not in self._rulings:
+            evaluate = partial(rego.evaluate, self.root)
+            self._rulings[plan.id] = judging.judge(self.settings.policies, plan, self.world.code.load, evaluate)
+        return self._rulings[plan.id]
+
     def apply(self, plan: Plan, emit: Emit) -> Result:
         """Run the plan under the environment's lease. Failed steps are outcomes in the result.
 
         Raises:
-            PlanError: the plan is another project's or environment's, or is stale.
+            PlanError: the plan is another project's or environment's, or is stale, or a policy denies it.
             StateLocked: another process holds the environment.
         """
         self._check(plan)
-        with self._lease() as lease, _interrupts() as interrupts:
+        judging.enforce(self.judge(plan))
+        with self._lease() as lease, Interrupts() as interrupts:
             state = self.state()
             applying.check(plan, state)
             executor = self._executor(plan)
+            hands = applying.Hands(self.store, lease, executor, self.world.clock, emit, self.run)
+            hands.is_stopping, hands.is_aborting = interrupts.is_stopping, interrupts.is_aborting
+            hands.retries = Retries(self.settings.executor.retries, self.settings.executor.retry_delay, chance.fraction)
             try:
-                return applying.apply(
-                    plan, state, applying.Hands(self.store, lease, executor, self.world.clock, emit, self.run, is_stopping)
-                )
+                return applying.apply(plan, state, hands)
             finally:
                 executor.close()
 
@@ -155,12 +173,13 @@ class Project:
         finally:
             self.store.release(lease)
 
-    def _executor(self) -> Any:
-        from mlops.executors.local import Limits, Local
+    def _executor(self, plan: Plan) -> Executor:
+        from mlops.executors.local import Local
+        from mlops.executors.needs import Needs
 
-        settings = self.settings.executor
-        limits = Limits(seconds=settings.timeout) if settings.workers is None else Limits(settings.workers, settings.timeout)
-        return Local(partial(run_step, self.place), limits, self.root / STATE / "logs" / self.run)
+        needs = Needs(self.settings.executor, hosts.cores())
+        needs.check(step for step in plan.steps if step.do is Do.RUN)
+        return Local(partial(run_step, self.place), needs, self.root / STATE / "logs" / self.run)
 
 
 @dataclass(frozen=True)
@@ -206,6 +225,9 @@ def _ops() -> dict[str, Any]:
 
 def _failure(error: Exception, hide: Callable[[str], str]) -> Failure:
     """Put the error in words, without any secret value that a library put into its message."""
+    if isinstance(error, MemoryError):
+        said = f" ({hide(str(error))})" if str(error) else ""
+        return Failure("memory", f"needed more memory than it could have{said}", "make the data smaller, or give the step more")
     if isinstance(error, MlopsError):
         hint = error.hint and hide(error.hint)
         return Failure(error.code, hide(error.message), hint, may_retry=isinstance(error, Unavailable))
@@ -219,21 +241,3 @@ def _addresses(texts: Sequence[str]) -> tuple[Address, ...]:
         return tuple(Address.parse(text) for text in texts)
     except ValueError as error:
         raise PlanError(str(error)) from None
-
-
-@contextmanager
-def _interrupts() -> Iterator[Any]:
-    """Let the first Ctrl-C (or SIGTERM) drain what runs; the second raises KeyboardInterrupt."""
-    seen: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        seen.append(number)
-        if len(seen) > 1:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

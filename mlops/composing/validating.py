@@ -31,6 +31,7 @@ _SHAPES = {
         "a number": ("float_type", "float_parsing"),
         "true or false": ("bool_type", "bool_parsing"),
         "text": ("string_type",),
+        "a number of bytes, such as 500MB or 2GiB": ("byte_size", "byte_size_unit"),
     }.items()
     for sort in sorts
 }

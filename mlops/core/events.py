@@ -19,6 +19,7 @@ class Event:
     step-started      {do, verb, seconds?}          seconds: estimate
     step-progress     {message, done?}
     step-heartbeat    {seconds}                     so far
+    step-retry        {attempt, seconds, failure}   the attempt that follows, and when
     step-ended        {status, seconds, facts, outputs, failure?}
     run-ended         {done, failed, blocked, ...}  counts by status
     warning           {message}

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mlops.core.events import Event
     from mlops.core.plans import Step
@@ -83,8 +83,8 @@ class Executor(Protocol):
         """Tell the step that its checkpoint is durable."""
         ...
 
-    def free(self) -> int:
-        """Return how many more steps may be submitted now."""
+    def choose(self, ready: Iterable[Step]) -> Sequence[Step]:
+        """Return those of the ready steps that may be submitted now, first ones first as far as what they need is free."""
         ...
 
     def close(self) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
-from pydantic import Field
+from pydantic import AfterValidator, ByteSize, Field
 
 from mlops.core.specs import Spec
 
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from mlops.core.addresses import Address
     from mlops.core.diagnostics import Origin
     from mlops.core.resources import Resource
+
+
+_POLICY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*|[^$\s][^$]*\.rego")
+
+
+def _policy(text: str) -> str:
+    if not _POLICY.fullmatch(text):
+        message = f"'{text}' is no policy: write module:function for a function in src/, or the path of a .rego file"
+        raise ValueError(message)
+    return text
 
 
 class Allow(Spec):
@@ -36,12 +47,39 @@ class StoreSettings(Spec):
     )
 
 
+class StepLimits(Spec):
+    """What a step may take. No key depends on it."""
+
+    cpus: int | None = Field(
+        default=None, ge=1, description="Processors that the step is bound to; it counts as one where absent"
+    )
+    gpus: int | None = Field(default=None, ge=0, description="GPUs that the step alone sees, in CUDA_VISIBLE_DEVICES")
+    memory: ByteSize | None = Field(default=None, description="Memory that each of its processes may take: 2GiB")
+    timeout: float | None = Field(default=None, gt=0, description="Seconds that it may take")
+
+
 class ExecutorSettings(Spec):
-    """Where steps run."""
+    """Where steps run, and what they may take."""
 
     type: Literal["local"] = Field(default="local", description="Processes on this machine")
     workers: int | None = Field(default=None, ge=1, le=256, description="Steps at a time; one per core where absent")
+    cpus: int | None = Field(
+        default=None, ge=1, description="Processors that steps share; the cores, or `workers` if that is more, where absent"
+    )
+    gpus: int = Field(default=0, ge=0, le=64, description="GPUs that steps share")
     timeout: float | None = Field(default=None, gt=0, description="Seconds that a step may take; no limit where absent")
+    retries: int = Field(
+        default=2, ge=0, le=20, description="Further attempts at a step whose failure may pass: no answer, a killed worker"
+    )
+    retry_delay: float = Field(
+        default=1.0,
+        gt=0,
+        le=600,
+        description="Seconds before the second attempt, at most; doubled for each further one, and a random part of it is waited",
+    )
+    limits: dict[str, StepLimits] = Field(
+        default={}, description="By pattern of addresses or steps (`model.*`, `model.credit/fit`); the last one that fits wins"
+    )
 
 
 class Settings(Spec):
@@ -54,6 +92,10 @@ class Settings(Spec):
         default="dev", pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40, description="The chosen option of `env`"
     )
     allow: Allow = Field(default=Allow(), description="What the configuration may reach for; no group and no override sets it")
+    policies: tuple[Annotated[str, AfterValidator(_policy)], ...] = Field(
+        default=(),
+        description="What is asked of every plan: `module:function` in src/, or a .rego file; no group and no override sets it",
+    )
     store: StoreSettings = Field(default=StoreSettings(), description="Where the state is kept")
     executor: ExecutorSettings = Field(default=ExecutorSettings(), description="Where steps run")
 

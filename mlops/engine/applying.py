@@ -6,7 +6,6 @@ what is ready together is written together.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from mlops.core.executions import Checkpoint, Failure, Outcome, Result, Status
 from mlops.core.ops import Late
 from mlops.core.plans import Do, When
 from mlops.core.states import Entry, Realisation, Record, StepRecord
+from mlops.engine.retrying import Attempts, Retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlops.core.worlds import Clock
 
 HEARTBEAT = 10.0  # seconds between signs of life of a running step, and between renewals of the lease
+PAUSE = 0.2  # seconds until we look whether somebody pressed Ctrl-C, while nothing else happens
 _GOOD = (Status.DONE, Status.SKIPPED, Status.REUSED)
 
 
@@ -43,6 +44,8 @@ class Hands:
     emit: Emit
     run: str  # the run's id, in every journal entry and log line
     is_stopping: Callable[[], bool] = field(default=lambda: False)  # True: begin nothing more, let what runs finish
+    is_aborting: Callable[[], bool] = field(default=lambda: False)  # True: leave what runs, and end
+    retries: Retries = field(default_factory=Retries)
     reason: str = ""  # why the user applies, in their own words; the journal keeps it
 
 
@@ -68,9 +71,12 @@ def apply(plan: Plan, state: State, hands: Hands) -> Result:
     started = hands.clock.monotonic()
     hands.emit(Event("run-started", data={"plan": plan.id, "environment": plan.environment, "steps": len(plan.steps)}))
     run.note("begin", owner=hands.lease.owner, reason=hands.reason)
-    while run.is_open():
+    while run.is_open() and not hands.is_aborting():
         run.advance()
-    run.note("end")
+    if run.is_open():
+        run.abort()
+    else:
+        run.note("end")
     outcomes = tuple(run.outcomes.values())
     result = Result(outcomes, hands.clock.monotonic() - started, interrupted=hands.is_stopping())
     counts = {status.value: result.count(status) for status in Status}
@@ -90,7 +96,9 @@ class _Run:
         for step in plan.steps:
             for before in step.after:
                 self.followers.setdefault(before, []).append(step.id)
-        self.held: deque[Step] = deque()  # must run, and wait for a free worker
+        self.held: dict[str, Step] = {}  # must run, and wait for what they need
+        self.later: dict[str, tuple[float, Outcome]] = {}  # failed, and are to be attempted again then
+        self.attempts = Attempts(hands.retries)
         self.ready = [step.id for step in plan.steps if not step.after]
         self.bound: dict[str, tuple[str, dict[str, Any]]] = {}  # step id → key and late values, once they exist
         self.known: dict[str, Realisation] = {}  # what the store told of keys
@@ -113,30 +121,56 @@ class _Run:
         for step, last in begun:
             self.hands.executor.submit(step, last)
         if self.running:
-            for message in self.hands.executor.wait(1.0):
+            for message in self.hands.executor.wait(PAUSE):
                 self.take(message)
-            self.keep_alive()
+        elif self.later:
+            self.hands.clock.sleep(PAUSE)
+        self.keep_alive()
+
+    def abort(self) -> None:
+        """Save what has ended. What runs stays begun in the journal, as after a crash, and the next apply takes it up."""
+        for message in self.hands.executor.wait(0.0):
+            self.take(message)
+        for step in self.steps.values():
+            if step.id in self.running:
+                failure = Failure("interrupted", "stopped while it ran", "apply again: it continues from here")
+                self.outcomes[step.id] = Outcome(step.id, Status.FAILED, failure=failure)
+            elif step.id in self.later:
+                self.outcomes[step.id] = self.later[step.id][1]
+            elif step.id not in self.outcomes:
+                self.outcomes[step.id] = Outcome(step.id, Status.DROPPED)
+        self.write()
 
     def begin_ready(self) -> list[tuple[Step, Mapping[str, Any] | None]]:
         """Decide every ready step, once; return those that must run, as far as workers are free."""
         self.look_up()
+        self.resume()
         ready, self.ready = self.ready, []  # what becomes ready meanwhile has its turn in the next round
         for identity in ready:
             step = self.steps[identity]
             outcome = self.decide(step)
             if outcome is None:
-                self.held.append(step)
+                self.held[identity] = step
             else:
                 self.end(step, outcome)
-        begun: list[tuple[Step, Mapping[str, Any] | None]] = []
-        free = self.hands.executor.free() if self.held else 0
-        while self.held and (len(begun) < free or self.hands.is_stopping()):
-            step = self.held.popleft()
-            if self.hands.is_stopping():
+        if self.hands.is_stopping():
+            held, self.held = self.held, {}
+            for step in held.values():
                 self.end(step, Outcome(step.id, Status.DROPPED))
+        chosen = self.hands.executor.choose(self.held.values()) if self.held else ()
+        return [self.begin(self.held.pop(step.id)) for step in chosen]
+
+    def resume(self) -> None:
+        """Hold those ready whose time has come to be attempted again; when we stop, their failure stands."""
+        now, is_stopping = self.hands.clock.monotonic(), self.hands.is_stopping()
+        for identity, (due, outcome) in tuple(self.later.items()):
+            if is_stopping:
+                self.end(self.steps[identity], outcome)
+            elif now >= due:
+                self.held[identity] = self.steps[identity]
             else:
-                begun.append(self.begin(step))
-        return begun
+                continue
+            del self.later[identity]
 
     def look_up(self) -> None:
         """Bind what is ready, and ask once for the realisations of all keys that the plan could not know."""
@@ -201,7 +235,7 @@ class _Run:
                 values.setdefault(late, made)
             elif recorded is not None:
                 values[late] = ops.compared_with(values[late], made, recorded.values.get(late))
-        return ops.key(step.template, values), values
+        return ops.key(step.template, step.reads, values), values
 
     # -- begin, end --------------------------------------------------------------------------------------------------
 
@@ -210,7 +244,10 @@ class _Run:
         bound = replace(step, op=ops.bind(step.op, values), values=values)
         self.running[step.id] = (step, self.hands.clock.monotonic())
         record = self.intent(step)
-        self.entries.append(self.entry("begin", step, {"key": key, **self.why(step)}, record=record))
+        body = {"key": key, **self.why(step)}
+        if (attempt := self.attempts.of(step.id)) > 1:
+            body["attempt"] = attempt
+        self.entries.append(self.entry("begin", step, body, record=record))
         before = self.records.get(step.address)
         last = before.steps.get(step.name) if before is not None else None
         data = {"do": step.do.value, "verb": step.verb, "seconds": last.seconds if last is not None else None}
@@ -230,7 +267,7 @@ class _Run:
         if outcome.status in _GOOD:
             self.left[step.address] -= 1
             self.entries.append(self.end_entry(step, outcome))
-        elif outcome.status is Status.FAILED:
+        elif outcome.status is Status.FAILED and step.id in self.running:
             self.entries.append(self.entry("end", step, _end_body(outcome)))
         self.running.pop(step.id, None)
         for follower in self.followers.get(step.id, ()):
@@ -284,13 +321,27 @@ class _Run:
 
     def take(self, message: Event | Checkpoint | Outcome) -> None:
         if isinstance(message, Outcome):
-            self.end(self.steps[message.step], message)
+            pause = self.attempts.pause(message)
+            if pause is None:
+                self.end(self.steps[message.step], message)
+            else:
+                self.put_off(self.steps[message.step], message, pause)
         elif isinstance(message, Checkpoint):
+            self.last[message.step] = message.data
             self.entries.append(self.entry("checkpoint", self.steps[message.step], message.data))
             self.write()
             self.hands.executor.acknowledge(message)
         else:
             self.hands.emit(replace(message, address=self.steps[message.step].address))
+
+    def put_off(self, step: Step, outcome: Outcome, pause: float) -> None:
+        """Note that an attempt failed, and that another one follows."""
+        self.entries.append(self.entry("end", step, _end_body(outcome) | {"retry": round(pause, 3)}))
+        del self.running[step.id]
+        self.later[step.id] = (self.hands.clock.monotonic() + pause, outcome)
+        told = _ended(outcome)
+        data = {"attempt": self.attempts.of(step.id), "seconds": pause, "failure": told["failure"]}
+        self.hands.emit(Event("step-retry", step.address, step.id, data))
 
     def keep_alive(self) -> None:
         """Renew the lease and show that running steps are alive, every `HEARTBEAT` seconds; say once that we stop."""

@@ -9,78 +9,130 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import forkserver, resource_tracker
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.executions import Checkpoint, Failure, Outcome, Status
-from mlops.executors.reports import StepReport
+from mlops.executors import memory
+from mlops.executors.deaths import explain, out_of_memory
+from mlops.executors.needs import Left, choose, share, total
 from mlops.executors.threads import Threads
+from mlops.executors.workers import DURABLE, Allotment, Work, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
     from pathlib import Path
 
     from mlops.core.events import Event
     from mlops.core.plans import Step
-    from mlops.core.worlds import Report
+    from mlops.executors.needs import Need, Needs
+    from mlops.executors.workers import RunStep
 
-    RunStep = Callable[[Step, Report], Outcome]
     Message = Event | Checkpoint | Outcome
 
 QUICK = 0.05  # seconds: shorter steps are handed out several at a time, and begun in one transaction
 AHEAD = 16  # steps a worker, then
+_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass(slots=True)
-class _Worker:
+class Worker:
+    """One process, and what it has of the machine while it runs a step."""
+
     process: ForkServerProcess
     pipe: Connection
     step: Step | None = None
+    need: Need | None = None
+    cores: tuple[int, ...] = ()
+    gpus: tuple[int, ...] = ()
     timer: threading.Timer | None = None
+    peak: int = 0  # the most memory that it was seen to hold, in bytes
+    is_used: bool = False
     is_late: bool = False
     is_gone: bool = False
 
-    def rest(self) -> None:
-        """Have nothing to do."""
-        self.step = None
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid or 0
+
+    def suits(self, need: Need) -> bool:
+        """Tell whether it may run a step so: what earlier steps left in its memory or on a GPU may be in the way."""
+        if not self.is_used:
+            return True
+        return not need.gpus and (need.memory is None or memory.data(self.pid) <= need.memory // 2)
+
+    def end(self) -> None:
+        """Kill it, and what its step started."""
+        self.is_gone = True
+        with suppress(ProcessLookupError):  # it is just being born, or gone
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.kill()
 
 
 @dataclass(slots=True)
-class Limits:
-    """What a step may take."""
+class _Counts:
+    """How many steps each processor and each GPU has."""
 
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    seconds: float | None = None
+    left: Left
+    cores: dict[int, int] = field(default_factory=lambda: dict.fromkeys(os.sched_getaffinity(0), 0))
+    gpus: dict[int, int] = field(default_factory=dict)
+
+    def take(self, worker: Worker, need: Need) -> None:
+        self.left.take(need)
+        worker.need = need
+        worker.cores = share(need.cpus, self.cores) if need.is_bound else ()
+        worker.gpus = share(need.gpus, self.gpus)
+        self._change(worker, 1)
+
+    def give(self, worker: Worker) -> None:
+        if worker.need is not None:
+            self.left.give(worker.need)
+            self._change(worker, -1)
+            worker.need = None
+
+    def _change(self, worker: Worker, by: int) -> None:
+        for counted, some in ((self.cores, worker.cores), (self.gpus, worker.gpus)):
+            for one in some:
+                counted[one] += by
 
 
 class Local:
     """Runs steps in worker processes, and those marked `here` in threads of this process."""
 
-    def __init__(self, run_step: RunStep, limits: Limits, outputs: Path) -> None:
-        """Hand in what runs a step (importable by name), and the folder that takes what steps print."""
-        self._run_step, self._limits, self._outputs = run_step, limits, outputs
+    def __init__(self, run_step: RunStep, needs: Needs, outputs: Path) -> None:
+        """Hand in what runs a step (importable by name), what steps need, and the folder that takes what they print."""
+        self._run_step, self._needs, self._outputs = run_step, needs, outputs
         self._messages: SimpleQueue[Message] = SimpleQueue()
         self._threads = Threads(run_step, self._messages)
         self._context = multiprocessing.get_context("forkserver")
         self._lock = threading.Lock()  # over all that follows: listeners hand on steps, too
-        self._workers: list[_Worker] = []
-        self._waiting: deque[tuple[Step, Mapping[str, Any] | None]] = deque()
-        self._open: set[str] = set()  # submitted to workers, and not taken out as an outcome
+        self._workers: list[Worker] = []
+        self._waiting: deque[tuple[Step, Mapping[str, Any] | None, Need]] = deque()
+        self._open: dict[str, Need] = {}  # submitted to workers, and not taken out as an outcome
+        self._counts = _Counts(Left(needs.cpus, needs.gpus), gpus=dict.fromkeys(range(needs.gpus), 0))
         self._here: set[str] = set()
         self._pace: float | None = None  # seconds a step takes of late
+        self._kills = memory.kills()
         self._is_closed = False
 
     # -- core.executions.Executor --------------------------------------------------------------------------------------
+
+    def choose(self, ready: Iterable[Step]) -> Sequence[Step]:
+        """Return those that may begin: one a worker, as far as what they need is free; several where steps are short."""
+        is_quick = self._pace is not None and self._pace < QUICK
+        count = self._needs.workers * (AHEAD if is_quick else 1) - len(self._open)
+        left = total(self._open.values(), (self._needs.cpus, self._needs.gpus))
+        if is_quick and all(need.is_plain for need in self._open.values()):
+            left.cpus = max(left.cpus, count)
+        return choose(ready, left, count, self._needs.of)
 
     def submit(self, step: Step, last: Mapping[str, Any] | None = None) -> None:
         """Begin the step in a worker, as soon as one is idle, or in a thread."""
@@ -88,9 +140,9 @@ class Local:
             self._here.add(step.id)
             self._threads.submit(step, last)
             return
-        self._open.add(step.id)
+        need = self._open[step.id] = self._needs.of(step)
         with self._lock:
-            self._waiting.append((step, last))
+            self._waiting.append((step, last, need))
             self._assign()
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
@@ -101,12 +153,12 @@ class Local:
             while not self._messages.empty():
                 found.append(self._messages.get())
         except Empty:
+            self._look()
             return ()
         for message in found:
             if isinstance(message, Outcome):
                 self._here.discard(message.step)
-                if message.step in self._open:
-                    self._open.discard(message.step)
+                if self._open.pop(message.step, None) is not None:
                     self._pace = message.seconds if self._pace is None else 0.9 * self._pace + 0.1 * message.seconds
         return tuple(found)
 
@@ -118,50 +170,64 @@ class Local:
         with self._lock:
             for worker in self._workers:
                 if worker.step is not None and worker.step.id == checkpoint.step:
-                    worker.pipe.send("durable")
-
-    def free(self) -> int:
-        """Return how many more steps are wanted: one a worker; several where steps are short, so that they are begun together."""
-        is_quick = self._pace is not None and self._pace < QUICK
-        return self._limits.workers * (AHEAD if is_quick else 1) - len(self._open)
+                    worker.pipe.send(DURABLE)
 
     def close(self) -> None:
         """Stop all workers, at once."""
         self._is_closed = True
         for worker in self._workers:
-            worker.process.kill()
+            worker.end()
             worker.process.join()
             worker.pipe.close()
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
     def _assign(self) -> None:
-        """Give waiting steps to idle workers; hire where there are too few. The lock is held."""
+        """Give waiting steps, in their order, to idle workers; hire where there are too few. The lock is held."""
         while self._waiting and not self._is_closed:
-            worker = next((worker for worker in self._workers if worker.step is None and not worker.is_gone), None)
+            step, last, need = self._waiting[0]
+            worker = self._idle(need) if self._counts.left.fits(need) else None
             if worker is None:
-                if len(self._workers) >= self._limits.workers:
-                    return
-                worker = self._hire()
-            worker.step, last = self._waiting.popleft()
-            if self._limits.seconds is not None:
-                worker.timer = threading.Timer(self._limits.seconds, self._time_out, [worker])
+                return
+            self._waiting.popleft()
+            self._counts.take(worker, need)
+            worker.step = step
+            if need.seconds is not None:
+                worker.timer = threading.Timer(need.seconds, self._time_out, [worker])
                 worker.timer.daemon = True
                 worker.timer.start()
             with suppress(OSError):  # it died just now: its listener tells
-                worker.pipe.send((worker.step, last))
+                worker.pipe.send(Work(step, last, self._allotment(worker, need)))
+            worker.is_used = True
 
-    def _hire(self) -> _Worker:
+    def _idle(self, need: Need) -> Worker | None:
+        """Return a worker for a step with this need, or None until one is there."""
+        idle = [worker for worker in self._workers if worker.step is None and not worker.is_gone]
+        found = next((worker for worker in idle if worker.suits(need)), None)
+        if found is None and len(self._workers) < self._needs.workers:
+            return self._hire()
+        if found is None and idle:
+            idle[0].end()  # its listener sees it, and assigns again
+        return found
+
+    def _allotment(self, worker: Worker, need: Need) -> Allotment:
+        """Return what the worker is told; a GPU of ours is one of those that this process may see itself."""
+        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        names = [visible[gpu] if gpu < len(visible) else str(gpu) for gpu in worker.gpus]
+        return Allotment(need.memory, worker.cores or None, ",".join(names) if self._needs.gpus else None)
+
+    def _hire(self) -> Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self._run_step, self._outputs), daemon=True)
-        process.start()
+        process = self._context.Process(target=work, args=(theirs, self._run_step, self._outputs), daemon=True)
+        with _undisturbed():
+            process.start()
         theirs.close()
-        worker = _Worker(process, ours)
+        worker = Worker(process, ours)
         self._workers.append(worker)
         threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
         return worker
 
-    def _listen(self, worker: _Worker) -> None:
+    def _listen(self, worker: Worker) -> None:
         """Pass on what the worker says, until it is gone; then say how its step ended."""
         while True:
             try:
@@ -169,82 +235,60 @@ class Local:
             except (EOFError, OSError):
                 break
             if isinstance(message, Outcome):
+                message = out_of_memory(message, worker.need)
                 with self._lock:
-                    worker.rest()
+                    self._rest(worker)
+                    if worker.gpus:
+                        worker.end()  # what it holds on the GPU goes with it
                     self._assign()
             self._messages.put(message)
+        worker.end()  # and what its step had started
         worker.process.join()
         with self._lock:
-            worker.is_gone = True
-            step = worker.step
-            worker.rest()
+            step, need = worker.step, worker.need
+            self._rest(worker)
             if not self._is_closed:
                 self._workers.remove(worker)
                 worker.pipe.close()
                 self._assign()
-        if step is not None and not self._is_closed:
-            self._messages.put(Outcome(step.id, Status.FAILED, failure=_death(worker, self._limits)))
+        if step is not None and need is not None and not self._is_closed:
+            self._messages.put(Outcome(step.id, Status.FAILED, failure=self._death(worker, need)))
 
-    def _time_out(self, worker: _Worker) -> None:
+    def _rest(self, worker: Worker) -> None:
+        """Have nothing to do. The lock is held."""
+        worker.step = None
+        self._counts.give(worker)
+        if worker.timer is not None:
+            worker.timer.cancel()
+            worker.timer = None
+
+    # -- what may go wrong -------------------------------------------------------------------------------------------
+
+    def _time_out(self, worker: Worker) -> None:
         worker.is_late = True
-        worker.process.kill()
+        worker.end()
 
+    def _look(self) -> None:
+        """See how much memory the workers hold, while nothing else happens."""
+        for worker in tuple(self._workers):
+            if worker.step is not None:
+                worker.peak = max(worker.peak, memory.resident(worker.pid))
 
-def _death(worker: _Worker, limits: Limits) -> Failure:
-    if worker.is_late:
-        return Failure(
-            "timeout", f"took more than {limits.seconds:g} s and was stopped", "raise executor.timeout", may_retry=False
-        )
-    code = worker.process.exitcode or 0
-    if code == -signal.SIGKILL:
-        hint = "most often the machine ran out of memory: give it more, or run fewer steps at once (executor.workers=1)"
-        return Failure("killed", "the worker was killed (SIGKILL)", hint, may_retry=True)
-    what = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return Failure("died", f"the worker died ({what})", "a library that the step uses crashed; see mlops log", may_retry=False)
-
-
-def _work(pipe: Connection, run_step: RunStep, outputs: Path) -> None:
-    """Run steps until the pipe closes; that is the main function of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first Ctrl-C lets running steps finish
-    steps: SimpleQueue[tuple[Step, Mapping[str, Any] | None]] = SimpleQueue()
-    reports: list[StepReport] = []
-
-    def listen() -> None:
-        while True:
-            try:
-                message = pipe.recv()
-            except (EOFError, OSError):
-                os._exit(1)  # apply is gone: nobody would take the outcome
-            if message == "durable":
-                reports[-1].acknowledge()
-            else:
-                steps.put(message)
-
-    threading.Thread(target=listen, daemon=True).start()
-    while True:
-        step, last = steps.get()
-        reports[:] = [StepReport(step.id, pipe.send, last)]
-        with _printing_to(outputs / f"{step.id.replace('/', '.')}.out"):
-            outcome = run_step(step, reports[-1])
-        pipe.send(outcome)
+    def _death(self, worker: Worker, need: Need) -> Failure:
+        before, self._kills = self._kills, memory.kills()
+        return explain(worker.process.exitcode or 0, need, worker.peak, is_late=worker.is_late, was_short=self._kills > before)
 
 
 @contextmanager
-def _printing_to(path: Path) -> Iterator[None]:
-    """Let everything that is printed inside, by C libraries and child processes too, go to a file; none where nothing is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = os.dup(1), os.dup(2)
-    with path.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+def _undisturbed() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are just being born: the fork server, which this starts, and all its children.
+
+    A signal that comes meanwhile is held, and none is lost. The resource tracker comes first: it would lift the block.
+    """
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
+        forkserver.ensure_running()
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
-        os.close(kept[0])
-        os.close(kept[1])
-        if not path.stat().st_size:
-            path.unlink()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

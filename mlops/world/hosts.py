@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,11 @@ def machine() -> str:
 def name() -> str:
     """Return the name of this host."""
     return socket.gethostname()
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def observe(_arguments: Mapping[str, Any], _world: World) -> Observation:

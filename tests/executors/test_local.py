@@ -15,7 +15,9 @@ from mlops.core.addresses import Address
 from mlops.core.events import Event
 from mlops.core.executions import Checkpoint, Outcome, Status
 from mlops.core.plans import Do, Step
-from mlops.executors.local import Limits, Local
+from mlops.core.settings import ExecutorSettings
+from mlops.executors.local import Local
+from mlops.executors.needs import Needs
 
 import steps
 
@@ -24,9 +26,13 @@ def step(verb, name="a", *, here=False, **op):
     return Step(f"toy.{name}/{verb}", Address(f"toy.{name}"), verb, Do.RUN, verb, op, here=here)
 
 
+def needs(**settings):
+    return Needs(ExecutorSettings.model_validate(settings), 2)
+
+
 @pytest.fixture
 def local(tmp_path):
-    executor = Local(steps.run, Limits(workers=2), tmp_path)
+    executor = Local(steps.run, needs(workers=2), tmp_path)
     yield executor
     executor.close()
 
@@ -53,18 +59,19 @@ def test_steps_run_in_other_processes_that_are_kept_warm(local):
 def test_steps_run_side_by_side_up_to_the_number_of_workers(local):
     local.submit(step("sleep", "a", seconds=0.5))
     local.submit(step("sleep", "b", seconds=0.5))
-    assert local.free() == 0
+    assert local.choose([step("noop", "c")]) == []
     assert {outcome.facts["pid"] for outcome in drain(local, 2)} != {os.getpid()}
-    assert local.free() == 2
+    assert len(local.choose([step("noop", name) for name in "cde"])) == 2
 
 
 def test_short_steps_are_asked_for_several_at_a_time_so_that_they_are_begun_together(local):
     local.submit(step("noop"))
     drain(local)
-    assert local.free() == 32
-    for index in range(32):
-        local.submit(step("noop", f"n{index}"))
-    assert local.free() == 0
+    chosen = local.choose([step("noop", f"n{index}") for index in range(100)])
+    assert len(chosen) == 32
+    for one in chosen:
+        local.submit(one)
+    assert local.choose([step("noop", "more")]) == []
     assert len({outcome.step for outcome in drain(local, 32)}) == 32
 
 
@@ -109,7 +116,7 @@ def test_a_killed_worker_fails_its_step_and_the_pool_lives_on(local):
 
 
 def test_a_step_that_takes_too_long_is_stopped(tmp_path):
-    executor = Local(steps.run, Limits(workers=1, seconds=0.3), tmp_path)
+    executor = Local(steps.run, needs(workers=1, timeout=0.3), tmp_path)
     executor.submit(step("sleep", seconds=60))
     (outcome,) = drain(executor)
     executor.close()
@@ -136,9 +143,11 @@ def test_workers_die_with_the_process_of_apply(tmp_path):
         from pathlib import Path
         from mlops.core.addresses import Address
         from mlops.core.plans import Do, Step
-        from mlops.executors.local import Limits, Local
+        from mlops.core.settings import ExecutorSettings
+        from mlops.executors.local import Local
+        from mlops.executors.needs import Needs
         if __name__ == "__main__":
-            local = Local(steps.run, Limits(workers=1), Path({str(tmp_path)!r}))
+            local = Local(steps.run, Needs(ExecutorSettings(workers=1), 1), Path({str(tmp_path)!r}))
             local.submit(Step("toy.a/noop", Address("toy.a"), "noop", Do.RUN, "noop"))
             while not (found := local.wait(1.0)):
                 pass

@@ -171,6 +171,10 @@ KINDS = {kind.name: kind for kind in (Thing(), Guard(), Keep())}
 OPS = {op.verb: op for kind in KINDS.values() for op in kind.ops}
 
 
+def _failure(error):
+    return Failure(error.code, error.message, may_retry=isinstance(error, Unavailable))
+
+
 @dataclass
 class ToyWorld:
     """Numbers by digest, shown things by name, files by name; told to fail, it fails."""
@@ -227,7 +231,7 @@ class ToyExecutor:
                 raise Unavailable(message)
             made = OPS[step.verb].model_validate(dict(step.op)).run(self.world)
         except MlopsError as error:
-            self.messages.append(Outcome(step.id, Status.FAILED, failure=Failure(error.code, error.message)))
+            self.messages.append(Outcome(step.id, Status.FAILED, failure=_failure(error)))
         else:
             self.messages.append(Outcome(step.id, Status.DONE, made.outputs, made.facts, 1.0))
 
@@ -237,8 +241,8 @@ class ToyExecutor:
     def acknowledge(self, checkpoint):
         raise AssertionError
 
-    def free(self):
-        return self.workers - len(self.messages)
+    def choose(self, ready):
+        return list(ready)[: self.workers - len(self.messages)]
 
     def close(self):
         """Nothing to stop."""
