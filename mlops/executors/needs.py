@@ -33,14 +33,14 @@ class Need:
 
 @dataclass(slots=True)
 class Left:
-    """Counted processors and GPUs that nobody has; below zero while short steps wait in a worker's queue."""
+    """Counted processors and GPUs that nobody has or waits for; below zero where more are waited for than there are."""
 
     cpus: int
     gpus: int
 
     def fits(self, need: Need) -> bool:
         """Tell whether there is room."""
-        return need.cpus <= self.cpus and need.gpus <= self.gpus
+        return need.cpus <= self.cpus and need.gpus <= max(0, self.gpus)
 
     def take(self, need: Need) -> None:
         """Count it as taken."""

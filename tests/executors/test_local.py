@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from mlops.core.events import Event
 from mlops.core.executions import Checkpoint, Outcome, Status
 from mlops.core.plans import Do, Step
 from mlops.core.settings import ExecutorSettings
+from mlops.executors import memory
 from mlops.executors.local import Local
 from mlops.executors.needs import Needs
 
@@ -123,6 +125,120 @@ def test_a_step_that_takes_too_long_is_stopped(tmp_path):
     assert outcome.failure.code == "timeout"
 
 
+@contextlib.contextmanager
+def executor_with(folder, **settings):
+    executor = Local(steps.run, needs(**settings), folder)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def test_a_step_that_wants_more_memory_than_its_limit_fails_and_says_so_and_its_worker_lives_on(tmp_path):
+    with executor_with(tmp_path, workers=1, limits={"toy.small": {"memory": "300MiB"}}) as executor:
+        executor.submit(step("noop"))
+        pid = drain(executor)[-1].facts["pid"]
+        executor.submit(step("fill", "small", bytes=400 << 20))
+        (outcome,) = drain(executor)
+        assert outcome.failure.code == "memory"
+        assert outcome.failure.message == "needed more memory than it could have; its limit is 300 MiB"
+        assert "executor.limits" in outcome.failure.hint
+        executor.submit(step("fill", "large", bytes=400 << 20))
+        assert drain(executor)[-1].facts == {"bytes": 400 << 20, "pid": pid}
+
+
+def test_a_worker_that_the_machine_killed_for_memory_says_so(local, monkeypatch):
+    """The kernel counts such kills; here the count is what the test says."""
+    monkeypatch.setattr(memory, "kills", lambda: 7)
+    local.submit(step("die"))
+    (outcome,) = drain(local)
+    assert outcome.failure.code == "memory"
+    assert "ran out of memory" in outcome.failure.message
+    assert outcome.failure.may_retry
+
+
+def test_gpus_are_counted_and_each_step_sees_its_own_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-b")
+    with executor_with(tmp_path, workers=4, gpus=2, limits={"toy.g*": {"gpus": 1}}) as executor:
+        ready = [step("look", name, seconds=0.2) for name in ("g1", "g2", "g3", "c1")]
+        chosen = executor.choose(ready)
+        assert [one.address.name for one in chosen] == ["g1", "g2", "c1"]
+        for one in chosen:
+            executor.submit(one)
+        found = {outcome.step[4:6]: outcome.facts["gpus"] for outcome in drain(executor, 3)}
+        assert sorted([found["g1"], found["g2"]]) == ["4", "GPU-b"]
+        assert found["c1"] == ""
+        executor.submit(ready[2])
+        assert drain(executor)[-1].facts["gpus"] in ("4", "GPU-b")
+
+
+def test_a_step_with_a_gpu_leaves_nothing_on_it_since_its_worker_ends_with_it(tmp_path):
+    with executor_with(tmp_path, workers=1, gpus=1, limits={"toy.g": {"gpus": 1}}) as executor:
+        pids = []
+        for name in ("c", "g", "g", "c"):
+            executor.submit(step("look", name))
+            pids.append(drain(executor)[-1].facts["pid"])
+        assert len(set(pids)) == 4
+
+
+def test_a_step_is_bound_to_the_processors_that_it_asked_for_and_the_next_one_is_free(tmp_path):
+    everywhere = sorted(os.sched_getaffinity(0))
+    with executor_with(tmp_path, workers=1, limits={"toy.one": {"cpus": 1}}) as executor:
+        executor.submit(step("look", "one"))
+        assert len(drain(executor)[-1].facts["cores"]) == 1
+        executor.submit(step("look", "any"))
+        assert drain(executor)[-1].facts["cores"] == everywhere
+
+
+def test_steps_that_need_all_processors_run_alone(tmp_path):
+    with executor_with(tmp_path, workers=3, cpus=3, limits={"toy.b*": {"cpus": 3}}) as executor:
+        for name in ("a1", "b1", "a2", "b2", "a3"):
+            executor.submit(step("look", name, seconds=0.1))
+        spans = {outcome.step[4:6]: outcome.facts for outcome in drain(executor, 5)}
+    for big in ("b1", "b2"):
+        for other in spans.keys() - {big}:
+            assert spans[other]["to"] <= spans[big]["from"] or spans[big]["to"] <= spans[other]["from"]
+
+
+def test_each_step_has_its_own_time(tmp_path):
+    with executor_with(tmp_path, workers=2, timeout=60, limits={"toy.a": {"timeout": 0.3}}) as executor:
+        executor.submit(step("sleep", "a", seconds=60))
+        executor.submit(step("sleep", "b", seconds=1))
+        first, second = drain(executor, 2)
+        assert (first.failure.code, "0.3 s" in first.failure.message) == ("timeout", True)
+        assert second.status is Status.DONE
+
+
+@pytest.mark.parametrize("how", ["close", "timeout"])
+def test_what_a_step_has_started_ends_with_it(tmp_path, how):
+    settings = {"timeout": 1.0} if how == "timeout" else {}
+    with executor_with(tmp_path, workers=1, **settings) as executor:
+        executor.submit(step("start"))
+        (event,) = executor.wait(30)
+        child = int(event.data["message"])
+        assert is_running(child)
+        if how == "timeout":
+            drain(executor)
+    until = time.monotonic() + 10
+    while is_running(child):
+        assert time.monotonic() < until, "the child outlived its step"
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    """Tell whether the process is there, and no zombie that waits to be read."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_worker_has_a_session_of_its_own_so_that_ctrl_c_on_the_terminal_does_not_reach_it(local):
+    local.submit(step("noop"))
+    pid = drain(local)[-1].facts["pid"]
+    assert os.getsid(pid) == pid
+
+
 def test_what_a_step_and_its_children_print_goes_to_a_file_of_the_step(local, tmp_path, capfd):
     local.submit(step("print"))
     drain(local)
@@ -162,6 +278,6 @@ def test_workers_die_with_the_process_of_apply(tmp_path):
         worker = int(process.stdout.readline())
         process.kill()
     until = time.monotonic() + 10
-    while Path(f"/proc/{worker}").exists() and "Z" not in Path(f"/proc/{worker}/stat").read_text().split(")")[1][:3]:
+    while is_running(worker):
         assert time.monotonic() < until, "the worker outlived apply"
         time.sleep(0.05)
