@@ -16,7 +16,7 @@ from mlops.core.errors import MlopsError, PlanError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.plans import Do
 from mlops.core.worlds import Place
-from mlops.engine import applying, choosing, observing, planning
+from mlops.engine import applying, choosing, observing, planning, verdicts
 from mlops.engine.retrying import Retries
 from mlops.policies import judging
 from mlops.stores.sql import SqlStore
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mlops.core.events import Emit
     from mlops.core.executions import Executor
-    from mlops.core.plans import Plan, Step
+    from mlops.core.plans import Plan, Standing, Step
     from mlops.core.resources import Kind
     from mlops.core.rulings import Ruling
     from mlops.core.settings import Composition, Settings
@@ -60,6 +60,7 @@ class Project:
     root: Path
     composition: Composition
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    reason: str = ""  # why the user applies, in their own words
     _rulings: dict[str, tuple[Ruling, ...]] = field(default_factory=dict)
 
     @property
@@ -138,11 +139,18 @@ class Project:
             executor = self._executor(plan)
             hands = applying.Hands(self.store, lease, executor, self.world.clock, emit, self.run)
             hands.is_stopping, hands.is_aborting = interrupts.is_stopping, interrupts.is_aborting
+            hands.reason = self.reason
             hands.retries = Retries(self.settings.executor.retries, self.settings.executor.retry_delay, chance.fraction)
             try:
                 return applying.apply(plan, state, hands)
             finally:
                 executor.close()
+
+    def standing(self) -> tuple[Standing, ...]:
+        """Return the desired tests whose recorded verdict is not passed."""
+        records, desired = self.state().records, self.composition.resources
+        found = (verdicts.standing(records.get(address)) for address in sorted(desired))
+        return tuple(verdict for verdict in found if verdict is not None)
 
     def status(self) -> list[dict[str, Any]]:
         """Return what the things that are kept look like now: address, what is not as recorded, and facts."""

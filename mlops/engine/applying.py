@@ -69,7 +69,8 @@ def apply(plan: Plan, state: State, hands: Hands) -> Result:
     """Run the plan's steps and return how each went. Failed steps are outcomes, not exceptions."""
     run = _Run(plan, state, hands)
     started = hands.clock.monotonic()
-    hands.emit(Event("run-started", data={"plan": plan.id, "environment": plan.environment, "steps": len(plan.steps)}))
+    data = {"run": hands.run, "plan": plan.id, "environment": plan.environment, "steps": len(plan.steps)}
+    hands.emit(Event("run-started", data=data))
     run.note("begin", owner=hands.lease.owner, reason=hands.reason)
     while run.is_open() and not hands.is_aborting():
         run.advance()

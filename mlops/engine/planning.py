@@ -13,8 +13,8 @@ from mlops.core import plans
 from mlops.core.addresses import Address
 from mlops.core.errors import PlanError
 from mlops.core.ops import Late
-from mlops.core.plans import Action, Change, Do, Plan, Reason, Standing
-from mlops.engine import diffing, graphs
+from mlops.core.plans import Action, Change, Do, Plan, Reason
+from mlops.engine import diffing, graphs, verdicts
 from mlops.engine.choosing import Options, select
 from mlops.engine.drafting import Drafter
 from mlops.engine.staging import Stages
@@ -22,6 +22,7 @@ from mlops.engine.staging import Stages
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from mlops.core.plans import Standing
     from mlops.core.resources import Kind, Resource
     from mlops.core.settings import Composition
     from mlops.core.states import Record, State, StateReader
@@ -87,8 +88,8 @@ class _Planner:
         resource, record = work.resource, work.record
         self.watch(work)
         todo = [draft for draft in work.drafts if draft.do is not None]
-        if not todo and self.is_refused(resource.address):
-            self.standing.append(Standing(resource.address, _judged(work), tuple(self.failing(resource.address))))
+        if not todo and (verdict := verdicts.standing(record)) is not None:
+            self.standing.append(verdict)
         reads = tuple(sorted(graphs.needs(resource)))
         is_as_recorded = record is not None and record.complete and record.digest == resource.digest
         if not todo and is_as_recorded:
@@ -220,11 +221,6 @@ class _Planner:
                 complete=not self.options.targets,
             )
         )
-
-
-def _judged(work: Work) -> str:
-    """Return when the verdict that is recorded was given."""
-    return max((draft.recorded.at for draft in work.drafts if draft.recorded and "passed" in draft.recorded.facts), default="")
 
 
 def _estimate(todo: list[Draft]) -> float | None:
