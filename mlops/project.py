@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import kinds as kinds_room
 from mlops.composing import compositions
-from mlops.core.addresses import Address
 from mlops.core.errors import MlopsError, PlanError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.plans import Do
 from mlops.core.worlds import Place
-from mlops.engine import applying, choosing, observing, planning, verdicts
+from mlops.engine import applying, checking, choosing, observing, planning, verdicts
 from mlops.engine.retrying import Retries
 from mlops.policies import judging
 from mlops.stores.sql import SqlStore
@@ -99,19 +98,16 @@ class Project:
         """Return the environment's journal, of one address where it is given."""
         return self.store.history(self.settings.environment, address)
 
-    def plan(self, targets: Sequence[str] = (), *, replace: Sequence[str] = (), destroy: bool = False) -> Plan:
+    def plan(self, options: choosing.Options) -> Plan:
         """Observe and plan.
 
         Raises:
             SpecError: an input is not there.
             PlanError: a target is unknown, or resources form a cycle.
         """
-        options = choosing.Options(_addresses(targets), frozenset(_addresses(replace)), destroy)
-        state = self.state()
-        resources, _ = choosing.select(self.composition, state, options)
-        kept = [record for address, record in state.records.items() if address in resources]
-        observed = observing.observe(resources.values(), kept, kinds(), self.world, self.composition.origins)
-        return planning.plan(self.composition, state, observed, kinds(), _Reachable(self.store, self.world), options)
+        scope = choosing.choose(self.composition, self.state(), kinds(), options)
+        observed = observing.observe(scope, kinds(), self.world)
+        return planning.plan(scope, observed, kinds(), _Reachable(self.store, self.world))
 
     def judge(self, plan: Plan) -> tuple[Ruling, ...]:
         """Return what the project's policies say of the plan; the same plan is judged once.
@@ -124,22 +120,30 @@ class Project:
             self._rulings[plan.id] = judging.judge(self.settings.policies, plan, self.world.code.load, evaluate)
         return self._rulings[plan.id]
 
-    def apply(self, plan: Plan, emit: Emit) -> Result:
+    def apply(self, plan: Plan, emit: Emit, *, saved: bool = False, force: bool = False) -> Result:
         """Run the plan under the environment's lease. Failed steps are outcomes in the result.
 
+        What a saved plan observed is observed again; `force` applies a plan that does not fit any more, and the journal
+        keeps what did not.
+
         Raises:
-            PlanError: the plan is another project's or environment's, or is stale, or a policy denies it.
+            PlanError: the plan is another project's or environment's, has problems, is stale, or a policy denies it.
             StateLocked: another process holds the environment.
         """
         self._check(plan)
         judging.enforce(self.judge(plan))
         with self._lease() as lease, Interrupts() as interrupts:
             state = self.state()
-            applying.check(plan, state)
+            so_far = checking.progress(plan, state, partial(self.store.history, plan.environment, plan=plan.id))
+            stale = checking.records(plan, state, so_far)
+            if saved:
+                stale += checking.observations(plan, state, so_far, kinds(), self.world)
+            if not force:
+                checking.refuse(stale)
             executor = self._executor(plan)
             hands = applying.Hands(self.store, lease, executor, self.world.clock, emit, self.run)
             hands.is_stopping, hands.is_aborting = interrupts.is_stopping, interrupts.is_aborting
-            hands.reason = self.reason
+            hands.reason, hands.done, hands.forced = self.reason, so_far.done, tuple(stale)
             hands.retries = Retries(self.settings.executor.retries, self.settings.executor.retry_delay, chance.fraction)
             try:
                 return applying.apply(plan, state, hands)
@@ -172,6 +176,7 @@ class Project:
             if theirs != ours:
                 message = f"the plan is for {what} '{theirs}', not '{ours}'"
                 raise PlanError(message, "plan again, or apply it where it was made")
+        checking.sound(plan)
 
     @contextmanager
     def _lease(self) -> Iterator[Lease]:
@@ -242,10 +247,3 @@ def _failure(error: Exception, hide: Callable[[str], str]) -> Failure:
     trace = hide("".join(traceback.format_exception(error)))
     message = hide(f"{type(error).__name__}: {error}")
     return Failure("bug", message, "this is not expected: please report it with the trace", trace)
-
-
-def _addresses(texts: Sequence[str]) -> tuple[Address, ...]:
-    try:
-        return tuple(Address.parse(text) for text in texts)
-    except ValueError as error:
-        raise PlanError(str(error)) from None

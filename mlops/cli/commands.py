@@ -136,9 +136,11 @@ def destroy(session: Session, /, words: tuple[str, ...], **flags: bool) -> int:
 
 
 def _plan(project: Project, arguments: Arguments, replace: tuple[str, ...] = (), *, destroy: bool = False) -> Plan:
+    from mlops.engine.choosing import Options
+
     targets = known(arguments.addresses, project)
     anew = known([address(word) for word in replace], project)
-    return project.plan(targets, replace=anew, destroy=destroy)
+    return project.plan(Options(tuple(targets), frozenset(anew), destroy))
 
 
 def _apply(session: Session, project: Project, made: Plan, *, yes: bool) -> int:

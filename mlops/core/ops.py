@@ -16,7 +16,7 @@ from mlops.core.addresses import Ref
 from mlops.core.digests import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic import GetCoreSchemaHandler
 
@@ -136,10 +136,15 @@ class Template:
 
 
 def template(name: str, op: Op, outputs: tuple[str, ...], revision: int) -> Template:
-    """Turn an op into the template of the step `name`; `revision` is the kind's, and part of the digest."""
+    """Turn an op into the template of the step `name`; `revision` is the kind's, and part of the digest.
+
+    The digest has the places of late values and not their names: a resource that is renamed stays what it is.
+    """
     data = op.model_dump(mode="json")
-    identity = digest({"op": data, "revision": revision, "verb": op.verb})
-    return Template(name, op.verb, data, outputs, tuple(sorted(set(_late_in(data)))), identity, op.here)
+    reads = tuple(dict.fromkeys(_late_in(data)))
+    places = {read: {LATE: place} for place, read in enumerate(reads)}
+    identity = digest({"op": bind(data, places), "revision": revision, "verb": op.verb})
+    return Template(name, op.verb, data, outputs, reads, identity, op.here)
 
 
 def bind(data: Any, values: Mapping[str, Any]) -> Any:
@@ -153,16 +158,17 @@ def bind(data: Any, values: Mapping[str, Any]) -> Any:
     return data
 
 
-def key(template_digest: str, values: Mapping[str, Any]) -> str:
+def key(template_digest: str, reads: Iterable[str], values: Mapping[str, Any]) -> str:
     """Return the input key of a step: the hash over its template and the values that its late fields are bound to."""
-    return digest([template_digest, dict(values)])
+    return digest([template_digest, [values.get(read) for read in reads]])
 
 
 def _late_in(data: Any) -> list[str]:
+    """Return the late values in the order in which the canonical form has them."""
     if isinstance(data, dict):
         if data.keys() == {LATE}:
             return [data[LATE]]
-        return [late for item in data.values() for late in _late_in(item)]
+        return [late for _, item in sorted(data.items()) for late in _late_in(item)]
     if isinstance(data, list):
         return [late for item in data for late in _late_in(item)]
     return []

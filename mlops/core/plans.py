@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from mlops.core.addresses import Address  # noqa: TC001 - pydantic reads the annotations
-from mlops.core.diagnostics import Origin  # noqa: TC001 - pydantic reads the annotations
-from mlops.core.digests import digest
+from mlops.core.diagnostics import Diagnostic, Origin  # noqa: TC001 - pydantic reads the annotations
+from mlops.core.digests import canonical, digest
 from mlops.core.errors import PlanError
 
 FORMAT = "1.0"
@@ -26,6 +26,9 @@ class Action(StrEnum):
     DELETE = "-"
     REUSE = "="
     RECORD = "≈"
+    MOVE = "→"
+    IMPORT = "←"
+    FORGET = "×"
     NOOP = " "
 
 
@@ -37,6 +40,9 @@ class Do(StrEnum):
     UNDO = "undo"  # the op that removes a kept thing
     FORGET = "forget"  # drop the record; bytes are left to garbage collection
     RECORD = "record"  # write the record anew; nothing runs
+    MOVE = "move"  # write the record under its new address, and drop it under the old one
+    IMPORT = "import"  # take over the outputs that are given
+    SWEEP = "sweep"  # the op that removes the old of a kept thing, once the new is there
 
 
 class When(StrEnum):
@@ -70,10 +76,14 @@ class Reason:
     input       {name, before, after, facts, facts_before}    something outside changed
     output      {ref, before, after}                an output that it reads is another one
     upstream    {refs}                              outputs that it reads will be made anew, and may come out equal
-    drift       {found}                             the kept thing is not as recorded
+    drift       {found}                             the kept thing, or an artifact, is not as recorded
     kind        {}                                  the kind's revision was raised
     unfinished  {}                                  the last change of it did not finish
     asked       {}                                  by --replace
+    moved       {from}                              `moved` says that it had another address
+    guard       {protected}                         its lifecycle prevents that it is destroyed, or does so no longer
+    imported    {outputs}                           `import` says that they are there already
+    forgotten   {}                                  `removed` says that it is mlops's no more
     blocked     {tests: {address: [failing check]}} required tests are known to fail
     """
 
@@ -98,6 +108,9 @@ class Change:
     refs: tuple[str, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)  # facts of its inputs (rows, bytes), to record
     steps: tuple[str, ...] = ()  # names of all steps the resource has now; records of others are dropped
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of steps that stay but read under new names
+    protected: bool = False  # to record: its lifecycle prevents that it is destroyed
+    moved_from: Address | None = None  # its address so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +126,24 @@ class Step:
     template: str = ""
     reads: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()  # the late values that exist only when their turn comes, by sort and source
     outputs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     when: tuple[When, ...] = ()
     gates: tuple[str, ...] = ()  # addresses of the tests whose verdict must be passed
     key: str | None = None  # None where a value is not known yet
     here: bool = False
+    given: Mapping[str, str] = field(default_factory=dict)  # outputs that are imported
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Something outside that the plan depends on: which door was asked, what it answered, and who reads the answer."""
+
+    door: str
+    arguments: Mapping[str, Any]
+    value: Any
+    readers: Mapping[str, str]  # address → name of the input
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +157,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The only input of apply. `id` is the digest of everything but origins, estimates and `id` itself."""
+    """The only input of apply. `id` is the digest of everything but origins, estimates and `id` itself.
+
+    Three facts: `errored`, it has problems, is to be read and never applied; `complete`, once it is applied nothing is left
+    to do; `applyable`, there is something to do, and it may be done.
+    """
 
     format: str
     id: str
@@ -143,7 +172,12 @@ class Plan:
     records: Mapping[str, int] = field(default_factory=dict)  # versions of the records behind the changes; 0: there was none
     unchanged: int = 0  # resources that stay as they are
     standing: tuple[Standing, ...] = ()  # verdicts that stay, and are not passed
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    observed: tuple[Observed, ...] = ()  # inputs of the steps
+    drift: Mapping[str, Any] = field(default_factory=dict)  # kept things behind the changes, as found; null: as recorded
+    deferred: Mapping[str, str] = field(default_factory=dict)  # address → why it cannot be planned yet
+    problems: tuple[Diagnostic, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the project's, without secrets: apply needs no YAML
+    options: Mapping[str, Any] = field(default_factory=dict)  # what the plan was asked for, for people
     applyable: bool = True
     complete: bool = True
     errored: bool = False
@@ -155,18 +189,31 @@ class Plan:
 
 def identify(plan: Plan) -> Plan:
     """Return the plan with its id filled in."""
-    data = to_json(plan)
-    del data["id"]
-    for change in data["changes"]:
-        del change["seconds"]
-        for one in change["fields"]:
-            del one["origin"]
-    return replace(plan, id=digest(data))
+    return replace(plan, id=_identity(to_json(plan)))
+
+
+def _identity(data: Mapping[str, Any]) -> str:
+    """Return the digest of a plan's JSON; what a newer minor format added counts too."""
+    changes = [
+        {**_without(change, "seconds"), "fields": [_without(one, "origin") for one in change.get("fields", ())]}
+        for change in data["changes"]
+    ]
+    problems = [_without(problem, "origin") for problem in data.get("problems", ())]
+    return digest({**_without(data, "id"), "changes": changes, "problems": problems})
+
+
+def _without(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key != name}
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain JSON, by the schema in schemas/plan.json."""
     return TypeAdapter(Plan).dump_python(plan, mode="json")  # type: ignore[no-any-return]
+
+
+def to_bytes(plan: Plan) -> bytes:
+    """Return the file of a plan: equal plans give equal bytes."""
+    return canonical(to_json(plan)) + b"\n"
 
 
 def from_json(data: Any) -> Plan:
@@ -187,7 +234,7 @@ def from_json(data: Any) -> Plan:
         first = error.errors()[0]
         message = f"the plan is damaged at {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
         raise PlanError(message, "plan again") from None
-    if identify(plan).id != plan.id:
+    if _identity(data) != plan.id:
         message = "the plan was edited after it was made: its id does not match its content"
         raise PlanError(message, "plan again; a plan is applied as it was reviewed")
     return plan

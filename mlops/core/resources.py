@@ -5,16 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import Field
+
+from mlops.core import specs
+from mlops.core.digests import digest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mlops.core import specs
     from mlops.core.addresses import Address, Ref
     from mlops.core.diagnostics import Diagnostic
     from mlops.core.ops import Op, Template
     from mlops.core.settings import Allow
     from mlops.core.states import Record
     from mlops.core.worlds import Observation, Request, World
+
+
+class Lifecycle(specs.Spec):
+    """What a plan may do to the resource, whatever its kind; `lifecycle:` beside the fields of its spec."""
+
+    prevent_destroy: bool = Field(default=False, description="A plan that would delete or replace it cannot be applied")
+    ignore_changes: tuple[str, ...] = Field(
+        default=(), description="Paths of fields (`params.max_depth`) that stay as recorded, whatever is written"
+    )
+    create_before_destroy: bool = Field(
+        default=False, description="A replacement is there before the old thing goes, where the kind can have both"
+    )
+
+
+PLAIN = Lifecycle()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +51,7 @@ class Resource:
     inputs: Mapping[str, Request] = field(default_factory=dict)
     gates: tuple[Ref, ...] = ()  # tests whose verdict must be passed before any step runs
     refs: tuple[tuple[str, Ref], ...] = ()  # every reference, with the path of its field
+    lifecycle: Lifecycle = PLAIN
 
 
 class Kind:
@@ -43,6 +63,10 @@ class Kind:
     keeps: ClassVar[bool] = False
     revision: ClassVar[int] = 1
     """Raised by hand when the same spec gives another result; part of every key."""
+    can_import: ClassVar[bool] = True
+    """For a kind that makes: False where an output alone does not say all that a record must, such as a verdict."""
+    can_overlap: ClassVar[bool] = False
+    """For a kind that keeps: True where the old and the new thing can stand beside each other; then it has `sweep`."""
 
     def outputs(self, spec: Any) -> tuple[str, ...]:
         """Return the names that others may refer to."""
@@ -74,3 +98,27 @@ class Kind:
     def undo(self, _record: Record) -> Op:
         """For a kind that keeps: return the op that removes the thing."""
         raise NotImplementedError
+
+    def sweep(self, _spec: Any, _address: Address) -> Op:
+        """For a kind that can overlap: return the op that removes all things of this address that are not as the spec says."""
+        raise NotImplementedError
+
+
+def compile_spec(kind: Kind, address: Address, spec: specs.Spec, lifecycle: Lifecycle = PLAIN) -> Resource:
+    """Return all that planning needs of the spec; pure.
+
+    Raises:
+        ValueError: a number in it is not finite.
+    """
+    body = specs.body(spec)
+    return Resource(
+        address=address,
+        body=body,
+        digest=digest(body),
+        outputs=kind.outputs(spec),
+        steps=kind.steps(spec, address),
+        inputs=kind.inputs(spec),
+        gates=tuple(kind.gates(spec)),
+        refs=specs.refs(spec),
+        lifecycle=lifecycle,
+    )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, ByteSize, Field
+from pydantic import AfterValidator, ByteSize, ConfigDict, Field
 
+from mlops.core.addresses import Address  # noqa: TC001 - pydantic reads the annotations
 from mlops.core.specs import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlops.core.addresses import Address
     from mlops.core.diagnostics import Origin
     from mlops.core.resources import Resource
 
@@ -82,8 +82,28 @@ class ExecutorSettings(Spec):
     )
 
 
+class Moved(Spec):
+    """A resource that was renamed: what is recorded under the old address holds for the new one."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    source: Address = Field(alias="from", description="The address so far")
+    to: Address = Field(description="The address that it has now")
+
+
+class Import(Spec):
+    """Outputs that exist already, and that no step needs to make."""
+
+    to: Address = Field(description="The resource whose outputs they are")
+    outputs: dict[str, Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]] = Field(
+        min_length=1, description="The digest of each output, by its name; the artifact must be in the store"
+    )
+
+
 class Settings(Spec):
     """The project's settings."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     project: str = Field(
         default="project", pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40, description="The project's name"
@@ -98,6 +118,23 @@ class Settings(Spec):
     )
     store: StoreSettings = Field(default=StoreSettings(), description="Where the state is kept")
     executor: ExecutorSettings = Field(default=ExecutorSettings(), description="Where steps run")
+    moved: tuple[Moved, ...] = Field(default=(), description="Resources that were renamed, and need not be made anew")
+    removed: tuple[Address, ...] = Field(default=(), description="Addresses to forget; what runs there goes on running")
+    imports: tuple[Import, ...] = Field(default=(), alias="import", description="Outputs that exist already")
+
+    def portable(self) -> dict[str, Any]:
+        """Return what an apply needs to know, as plain JSON: no password, nothing that a plan has dealt with."""
+        left_out = {"project", "environment", "moved", "removed", "imports"}
+        data = self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
+        if "store" in data:
+            data["store"]["url"] = without_password(self.store.url)
+        return data
+
+
+def without_password(url: str) -> str:
+    """Return the URL with stars in place of its password, in either of the two places where one may stand."""
+    url = re.sub(r"(//[^:/@?]*):[^@/]*@", r"\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
 
 
 class Origins(Protocol):

@@ -34,6 +34,7 @@ class Record:
     refs: tuple[str, ...] = ()  # addresses it reads from, for the order of deletes
     inputs: Mapping[str, Any] = field(default_factory=dict)  # facts of its inputs when last observed, for people
     complete: bool = True  # False while a change of it is half-done
+    protected: bool = False  # its lifecycle prevents that it is destroyed, also when its file is gone
     version: int = 0
 
     def output(self, name: str) -> str | None:
@@ -152,8 +153,8 @@ class Store(StateReader, Protocol):
         """
         ...
 
-    def history(self, environment: str, address: str | None = None) -> Iterable[Entry]:
-        """Yield journal entries in order."""
+    def history(self, environment: str, address: str | None = None, *, plan: str | None = None) -> Iterable[Entry]:
+        """Yield journal entries in order: all, those of one address, or those of one plan."""
         ...
 
     def close(self) -> None:

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops.core import ops
-from mlops.core.errors import StalePlan
 from mlops.core.events import Event
 from mlops.core.executions import Checkpoint, Failure, Outcome, Result, Status
 from mlops.core.ops import Late
 from mlops.core.plans import Do, When
 from mlops.core.states import Entry, Realisation, Record, StepRecord
+from mlops.engine import moving
 from mlops.engine.retrying import Attempts, Retries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mlops.core.addresses import Address
     from mlops.core.events import Emit
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 HEARTBEAT = 10.0  # seconds between signs of life of a running step, and between renewals of the lease
 PAUSE = 0.2  # seconds until we look whether somebody pressed Ctrl-C, while nothing else happens
 _GOOD = (Status.DONE, Status.SKIPPED, Status.REUSED)
+_KEYED = (Do.RUN, Do.REUSE, Do.IMPORT)
 
 
 @dataclass(slots=True)
@@ -47,22 +48,8 @@ class Hands:
     is_aborting: Callable[[], bool] = field(default=lambda: False)  # True: leave what runs, and end
     retries: Retries = field(default_factory=Retries)
     reason: str = ""  # why the user applies, in their own words; the journal keeps it
-
-
-def check(plan: Plan, state: State) -> None:
-    """Refuse a plan that read records which are no longer so.
-
-    Raises:
-        StalePlan: names the records that another hand changed.
-    """
-    stale = []
-    for address, version in plan.records.items():
-        record = state.records.get(address)  # type: ignore[call-overload]
-        if (record.version if record is not None else 0) != version:
-            stale.append(address)
-    if stale:
-        message = f"the plan is stale: {', '.join(stale)} changed since it was made"
-        raise StalePlan(message, "plan again")
+    done: frozenset[str] = frozenset()  # steps that an earlier apply of the same plan has done
+    forced: tuple[str, ...] = ()  # what has changed since the plan was made, and the user applies it all the same
 
 
 def apply(plan: Plan, state: State, hands: Hands) -> Result:
@@ -71,7 +58,7 @@ def apply(plan: Plan, state: State, hands: Hands) -> Result:
     started = hands.clock.monotonic()
     data = {"run": hands.run, "plan": plan.id, "environment": plan.environment, "steps": len(plan.steps)}
     hands.emit(Event("run-started", data=data))
-    run.note("begin", owner=hands.lease.owner, reason=hands.reason)
+    run.note("begin", owner=hands.lease.owner, reason=hands.reason, **({"forced": list(hands.forced)} if hands.forced else {}))
     while run.is_open() and not hands.is_aborting():
         run.advance()
     if run.is_open():
@@ -178,7 +165,7 @@ class _Run:
         asked = set()
         for identity in self.ready:
             step = self.steps[identity]
-            if step.do in (Do.RUN, Do.REUSE) and identity not in self.bound and self.is_free(step):
+            if step.do in _KEYED and identity not in self.bound and self.is_free(step):
                 self.bound[identity] = self.bind(step)
                 if step.do is Do.REUSE or (step.key is None and When.REALISED in step.when):
                     asked.add(self.bound[identity][0])
@@ -193,14 +180,24 @@ class _Run:
         """Return the outcome of a step that needs no run, or None where its op must run."""
         if self.hands.is_stopping() or not self.is_free(step):
             return Outcome(step.id, Status.DROPPED)
+        if step.id in self.hands.done:
+            return self.outcome_so_far(step)
         if When.PASSED in step.when and (refused := self.refused(step)):
             message = f"{', '.join(refused)} did not pass"
             return Outcome(step.id, Status.BLOCKED, failure=Failure("blocked", message))
-        if step.do in (Do.FORGET, Do.RECORD):
-            return Outcome(step.id, Status.DONE)
-        if step.do is Do.UNDO:
+        if step.do in (Do.FORGET, Do.RECORD, Do.MOVE, Do.IMPORT):
+            return Outcome(step.id, Status.DONE, step.given)
+        if step.do in (Do.UNDO, Do.SWEEP):
             return None
         return self.decide_by_key(step)
+
+    def outcome_so_far(self, step: Step) -> Outcome:
+        """Return the outcome of a step that an earlier apply of this plan has done."""
+        record = self.records.get(step.address)
+        recorded = record.steps.get(step.name) if record is not None else None
+        if recorded is None:
+            return Outcome(step.id, Status.SKIPPED)
+        return Outcome(step.id, Status.SKIPPED, recorded.outputs, recorded.facts)
 
     def decide_by_key(self, step: Step) -> Outcome | None:
         """Skip a step whose key came out as recorded; reuse what is known of its key."""
@@ -257,7 +254,7 @@ class _Run:
 
     def intent(self, step: Step) -> Record | None:
         """Return the unfinished record of a thing that may exist from now on, so that it can be found and undone."""
-        if step.do is Do.UNDO or not step.here or step.address in self.records:
+        if step.do not in _KEYED or not step.here or step.address in self.records:
             return None
         change = self.changes[step.address]
         return Record(step.address, change.body, change.digest, {}, change.refs, {}, complete=False)
@@ -267,7 +264,8 @@ class _Run:
         self.outcomes[step.id] = outcome
         if outcome.status in _GOOD:
             self.left[step.address] -= 1
-            self.entries.append(self.end_entry(step, outcome))
+            if step.id not in self.hands.done:
+                self.entries += self.end_entries(step, outcome)
         elif outcome.status is Status.FAILED and step.id in self.running:
             self.entries.append(self.entry("end", step, _end_body(outcome)))
         self.running.pop(step.id, None)
@@ -285,14 +283,19 @@ class _Run:
             why["fields"] = [[one.path, one.before, one.after] for one in change.fields]
         return why
 
-    def end_entry(self, step: Step, outcome: Outcome) -> Entry:
+    def end_entries(self, step: Step, outcome: Outcome) -> Iterator[Entry]:
         body = _end_body(outcome) if step.id in self.running else _end_body(outcome) | self.why(step)
         if step.do is Do.FORGET or (step.do is Do.UNDO and self.left[step.address] == 0):
             self.records.pop(step.address, None)
-            return self.entry("end", step, body, forget=True)
+            yield self.entry("end", step, body, forget=True)
+            return
+        old = self.changes[step.address].moved_from
+        if step.do is Do.MOVE and old is not None:
+            self.records[step.address] = moving.rename(self.records.pop(old), {old: step.address})
+            yield replace(self.entry("end", step, body, forget=True), address=old)
         record = self.record(step, outcome)
         self.records[step.address] = record
-        return self.entry("end", step, body, record=record, realisation=self.realisation(step, outcome, record))
+        yield self.entry("end", step, body, record=record, realisation=self.realisation(step, outcome, record))
 
     def record(self, step: Step, outcome: Outcome) -> Record:
         """Return the resource's record after this step; it is complete, and has the new spec, with the last one."""
@@ -301,12 +304,14 @@ class _Run:
         done = dict(before.steps) if before is not None else {}
         if step.do is Do.UNDO:
             done = {}
-        elif step.do is not Do.RECORD and outcome.status is not Status.SKIPPED:
+        elif step.do in _KEYED:
             key, values = self.bound[step.id]
-            done[step.name] = StepRecord(key, values, outcome.outputs, outcome.facts, outcome.seconds, self.now())
+            made = StepRecord(key, values, outcome.outputs, outcome.facts, outcome.seconds, self.now())
+            done[step.name] = replace(done[step.name], values=values) if outcome.status is Status.SKIPPED else made
         if self.left[step.address] == 0:
+            done |= {name: replace(done[name], values=values) for name, values in change.values.items() if name in done}
             steps = {name: done[name] for name in change.steps if name in done}
-            return Record(step.address, change.body, change.digest, steps, change.refs, change.inputs)
+            return Record(step.address, change.body, change.digest, steps, change.refs, change.inputs, protected=change.protected)
         if before is None:
             return Record(step.address, change.body, change.digest, done, change.refs, change.inputs, complete=False)
         return replace(before, steps=done, complete=False)
@@ -357,7 +362,7 @@ class _Run:
         for step, start in self.running.values():
             self.hands.emit(Event("step-heartbeat", step.address, step.id, {"seconds": now - start}))
 
-    def note(self, what: str, **more: str) -> None:
+    def note(self, what: str, **more: Any) -> None:
         self.entries.append(Entry("note", self.hands.run, self.now(), self.plan.id, body={"run": what, **more}))
         self.write()
 

@@ -41,7 +41,7 @@ def fields(resource: Resource, record: Record, kind: Kind, origins: Origins) -> 
 
 def is_same_template(template: Template, step: StepRecord) -> bool:
     """Tell whether the recorded step came from this very template, whatever its values were."""
-    return key(template.digest, step.values) == step.key
+    return key(template.digest, template.reads, step.values) == step.key
 
 
 def step_reasons(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from mlops.core.ops import Template
     from mlops.core.resources import Kind, Resource
-    from mlops.core.states import Realisation, Record, State, StateReader, StepRecord
-    from mlops.engine.choosing import Options
+    from mlops.core.states import Realisation, Record, StateReader, StepRecord
+    from mlops.engine.choosing import Scope
     from mlops.engine.observing import Observations
 
 
@@ -36,6 +36,7 @@ class Draft:
     forced: bool = False
     do: Do | None = Do.RUN
     realisation: Realisation | None = None
+    given: Mapping[str, str] = field(default_factory=dict)  # outputs that are imported
 
 
 @dataclass(slots=True)
@@ -45,14 +46,20 @@ class Work:
     resource: Resource
     record: Record | None
     drift: Any
+    absent: frozenset[str] = frozenset()  # artifacts that are not there
     drafts: list[Draft] = field(default_factory=list)
+
+    def has_lost(self, step: StepRecord | None) -> bool:
+        """Tell whether an artifact that the recorded step made is not there any more."""
+        return bool(self.absent) and step is not None and not self.absent.isdisjoint(step.outputs.values())
 
 
 class Drafter:
     """Settles the steps of all resources, level by level."""
 
-    def __init__(self, state: State, observed: Observations, kinds: Mapping[str, Kind], options: Options) -> None:
-        self.state, self.observed, self.kinds, self.options = state, observed, kinds, options
+    def __init__(self, scope: Scope, observed: Observations, kinds: Mapping[str, Kind]) -> None:
+        self.scope, self.observed, self.kinds = scope, observed, kinds
+        self.state = scope.state
         self.outputs: dict[str, str | None] = {}  # "address/output" → digest; None: not known yet
         self.makers: dict[str, str] = {}  # "address/output" → id of the planned step that makes it
         self.facts: dict[str, Mapping[str, Any]] = {}  # address → facts that hold without running anything
@@ -61,7 +68,7 @@ class Drafter:
         """Return the resource beside what is recorded and what was found of it; no step is settled yet."""
         record = self.state.records.get(resource.address)
         found = self.observed.kept.get(resource.address)
-        return Work(resource, record, found.value if found is not None else None)
+        return Work(resource, record, found.value if found is not None else None, self.observed.absent)
 
     def settle(self, works: list[Work], reader: StateReader) -> None:
         """Settle all steps of a level, the first of each resource together, then the second, …: one look-up each."""
@@ -80,13 +87,22 @@ class Drafter:
         record = work.record
         recorded = record.steps.get(template.name) if record is not None else None
         values, unknown = self.bind(work.resource.address, template, recorded)
-        key = ops.key(template.digest, values) if not unknown else None
-        forced = work.resource.address in self.options.replace or work.drift is not None
+        key = ops.key(template.digest, template.reads, values) if not unknown else None
+        forced = work.resource.address in self.scope.options.replace or work.drift is not None or work.has_lost(recorded)
         draft = Draft(template, recorded, values, unknown, key, forced)
         if recorded is not None and recorded.key == key and not forced:
             draft.do = None
+        elif (given := self.given(work, template)) is not None:
+            draft.do, draft.given = Do.IMPORT, given
         work.drafts.append(draft)
         return draft
+
+    def given(self, work: Work, template: Template) -> dict[str, str] | None:
+        """Return the outputs of the step that are to be imported; None where it must make them."""
+        found = self.scope.imports.get(work.resource.address)
+        if found is None or not set(template.outputs) & set(found.outputs):
+            return None
+        return {name: found.outputs[name] for name in template.outputs}
 
     def bind(self, address: Address, template: Template, recorded: StepRecord | None) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return the late values that are known, and the names of those that are not."""
@@ -118,7 +134,7 @@ class Drafter:
 
     def may_reuse(self, work: Work, draft: Draft) -> bool:
         """Tell whether outputs that are known for the step's key may be taken over."""
-        return draft.do is not None and not draft.forced and not self.kinds[work.resource.address.kind].keeps
+        return draft.do is Do.RUN and not draft.forced and not self.kinds[work.resource.address.kind].keeps
 
     def learn(self, work: Work, draft: Draft) -> None:
         """Note what is known of the step's outputs and facts, for those who read them."""
@@ -126,7 +142,7 @@ class Drafter:
         address = work.resource.address
         for name in draft.template.outputs:
             ref = f"{address}/{name}"
-            self.outputs[ref] = source.outputs.get(name) if source is not None else None
+            self.outputs[ref] = source.outputs.get(name) if source is not None else draft.given.get(name)
             if draft.do is not None:
                 self.makers[ref] = f"{address}/{draft.template.name}"
         if source is not None:

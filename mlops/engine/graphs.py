@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops.core.errors import CycleError
 
@@ -52,7 +52,7 @@ def levels(edges: Mapping[Address, Iterable[str]]) -> list[list[Address]]:
     return done
 
 
-def closure(start: Iterable[Address], edges: Mapping[Address, Iterable[str]]) -> set[str]:
+def closure(start: Iterable[str], edges: Mapping[Any, Iterable[str]]) -> set[str]:
     """Return `start` and all that it needs, directly or not."""
     found: set[str] = set()
     todo: list[str] = list(start)
@@ -60,7 +60,7 @@ def closure(start: Iterable[Address], edges: Mapping[Address, Iterable[str]]) ->
         address = todo.pop()
         if address not in found:
             found.add(address)
-            todo.extend(edges.get(address, ()))  # type: ignore[call-overload]
+            todo.extend(edges.get(address, ()))
     return found
 
 

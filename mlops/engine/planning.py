@@ -10,33 +10,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlops.core import plans
-from mlops.core.addresses import Address
 from mlops.core.errors import PlanError
 from mlops.core.ops import Late
 from mlops.core.plans import Action, Change, Do, Plan, Reason
-from mlops.engine import diffing, graphs, verdicts
-from mlops.engine.choosing import Options, select
+from mlops.engine import diffing, graphs, guarding, verdicts
+from mlops.engine.binding import Binding
+from mlops.engine.choosing import dependants
 from mlops.engine.drafting import Drafter
 from mlops.engine.staging import Stages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from mlops.core.addresses import Address
     from mlops.core.plans import Standing
     from mlops.core.resources import Kind, Resource
-    from mlops.core.settings import Composition
-    from mlops.core.states import Record, State, StateReader
+    from mlops.core.states import Record, StateReader
+    from mlops.engine.choosing import Scope
     from mlops.engine.drafting import Draft, Work
     from mlops.engine.observing import Observations
 
 
 def plan(
-    desired: Composition,
-    state: State,
+    scope: Scope,
     observed: Observations,
     kinds: Mapping[str, Kind],
     reader: StateReader,
-    options: Options = Options(),  # noqa: B008 - frozen
     watch: Callable[[Work], None] = lambda _: None,
 ) -> Plan:
     """Return what must be done so that the recorded becomes the desired, and why.
@@ -45,34 +44,36 @@ def plan(
 
     Raises:
         CycleError: resources refer to each other in a circle.
-        PlanError: a target does not exist, or a recorded kind is not installed.
+        PlanError: a recorded kind is not installed.
     """
-    resources, leftovers = select(desired, state, options)
-    order = graphs.levels({address: graphs.needs(resource) for address, resource in resources.items()})
-    planner = _Planner(desired, state, observed, kinds, options, watch)
-    for level in order:
-        planner.visit([resources[address] for address in level], reader)
-    for record in leftovers:
+    edges = {address: graphs.needs(resource) for address, resource in scope.resources.items()}
+    planner = _Planner(scope, observed, kinds, watch)
+    deferred = planner.defer(edges)
+    for level in graphs.levels({address: needs for address, needs in edges.items() if address not in deferred}):
+        planner.visit([scope.resources[address] for address in level], reader)
+    for record in scope.leftovers:
         planner.remove(record)
-    return planner.finish(len(resources))
+    return planner.finish(len(edges) - len(deferred))
 
 
 class _Planner:
-    def __init__(
-        self,
-        desired: Composition,
-        state: State,
-        observed: Observations,
-        kinds: Mapping[str, Kind],
-        options: Options,
-        watch: Callable[[Work], None],
-    ) -> None:
-        self.desired, self.state, self.observed, self.kinds, self.options = desired, state, observed, kinds, options
-        self.watch = watch
-        self.drafter = Drafter(state, observed, kinds, options)
+    def __init__(self, scope: Scope, observed: Observations, kinds: Mapping[str, Kind], watch: Callable[[Work], None]) -> None:
+        self.scope, self.observed, self.kinds, self.watch = scope, observed, kinds, watch
+        self.options, self.origins = scope.options, scope.desired.origins
+        self.drafter = Drafter(scope, observed, kinds)
         self.stages = Stages(kinds, self.drafter.makers)
         self.changes: list[Change] = []
         self.standing: list[Standing] = []
+        self.binding = Binding(scope, observed)
+        self.deferred: dict[str, str] = {}  # address → why
+        self.problems = [*scope.problems, *guarding.missing(scope, observed), *guarding.still_desired(scope.desired)]
+
+    def defer(self, edges: Mapping[Address, Iterable[str]]) -> Mapping[str, str]:
+        """Leave to the next plan what cannot be known yet, and all that depends on it."""
+        self.deferred = {str(address): why for address, why in self.observed.deferred.items()}
+        for address in sorted(dependants(self.deferred, edges) if self.deferred else ()):
+            self.deferred.setdefault(address, "what it reads cannot be planned yet")
+        return self.deferred
 
     def visit(self, resources: Sequence[Resource], reader: StateReader) -> None:
         """Settle a level of resources, and conclude what changes."""
@@ -91,11 +92,14 @@ class _Planner:
         if not todo and (verdict := verdicts.standing(record)) is not None:
             self.standing.append(verdict)
         reads = tuple(sorted(graphs.needs(resource)))
+        is_guarded = resource.lifecycle.prevent_destroy
         is_as_recorded = record is not None and record.complete and record.digest == resource.digest
-        if not todo and is_as_recorded:
+        is_as_recorded = is_as_recorded and record is not None and record.protected == is_guarded
+        moved_from = self.scope.moved.get(resource.address)
+        if not todo and is_as_recorded and moved_from is None:
             return
         kind = self.kinds[resource.address.kind]
-        fields = diffing.fields(resource, record, kind, self.desired.origins) if record is not None else ()
+        fields = diffing.fields(resource, record, kind, self.origins) if record is not None else ()
         action = self.action(work, todo, fields)
         blocked = tuple(gate.address for gate in resource.gates if self.is_refused(gate.address)) if todo else ()
         reasons = self.reasons(work, todo, fields)
@@ -117,34 +121,36 @@ class _Planner:
                 refs=reads,
                 inputs={name: self.observed.inputs[resource.address, name].facts for name in resource.inputs},
                 steps=tuple(template.name for template in resource.steps),
+                values=_renamed(work.drafts),
+                protected=is_guarded,
+                moved_from=moved_from,
             )
         )
-        self.stages.change(work, todo, action)
+        if action is Action.REPLACE and is_guarded:
+            self.problems.append(guarding.protected(resource.address, "replace", self.origins))
+        self.binding.add(resource, todo)
+        self.stages.change(work, todo, action, moved_from)
 
     def action(self, work: Work, todo: list[Draft], fields: Sequence[plans.FieldChange]) -> Action:
         if not todo:
-            return Action.RECORD
+            return Action.MOVE if work.resource.address in self.scope.moved else Action.RECORD
         if all(draft.do is Do.REUSE for draft in todo):
             return Action.REUSE
+        if all(draft.do is Do.IMPORT for draft in todo):
+            return Action.IMPORT
         if work.record is None:
             return Action.CREATE
         replaces = any(one.replaces for one in fields) and self.kinds[work.resource.address.kind].keeps
         return Action.REPLACE if replaces else Action.UPDATE
 
     def reasons(self, work: Work, todo: list[Draft], fields: Sequence[plans.FieldChange]) -> tuple[Reason, ...]:
-        if work.record is None:
-            return (Reason("new"),)
-        found: list[Reason] = []
-        if work.resource.address in self.options.replace:
-            found.append(Reason("asked"))
-        if work.drift is not None:
-            found.append(Reason("drift", {"found": work.drift}))
-        if not work.record.complete:
-            found.append(Reason("unfinished"))
-        if fields:
-            found.append(Reason("spec"))
+        record = work.record
+        given = {name: digest for draft in todo for name, digest in draft.given.items()}
+        if record is None:
+            return (Reason("imported", {"outputs": given}) if given else Reason("new"),)
+        found = [*self.own_reasons(work, record, todo, fields)]
         facts = {
-            name: (self.observed.inputs[work.resource.address, name].facts, work.record.inputs.get(name, {}))
+            name: (self.observed.inputs[work.resource.address, name].facts, record.inputs.get(name, {}))
             for name in work.resource.inputs
         }
         for draft in todo:
@@ -153,6 +159,23 @@ class _Planner:
                 if not fields and not diffing.is_same_template(draft.template, draft.recorded):
                     found.append(Reason("kind"))
         return tuple(dict((str(reason), reason) for reason in found).values())  # noqa: C402 - keeps the first of equal ones
+
+    def own_reasons(self, work: Work, record: Record, todo: list[Draft], fields: Sequence[plans.FieldChange]) -> Iterator[Reason]:
+        """Yield the reasons that lie in the resource itself, not in what it reads."""
+        address, is_guarded = work.resource.address, work.resource.lifecycle.prevent_destroy
+        lost = [name for draft in todo if work.has_lost(draft.recorded) for name in draft.template.outputs]
+        if address in self.scope.moved:
+            yield Reason("moved", {"from": self.scope.moved[address]})
+        if record.protected != is_guarded:
+            yield Reason("guard", {"protected": is_guarded})
+        if address in self.options.replace:
+            yield Reason("asked")
+        if work.drift is not None or lost:
+            yield Reason("drift", {"found": work.drift or [f"its {name} is missing or damaged" for name in lost]})
+        if not record.complete:
+            yield Reason("unfinished")
+        if fields:
+            yield Reason("spec")
 
     def condition(self, work: Work, todo: list[Draft]) -> tuple[str, ...]:
         """Return the outputs that decide whether anything runs at all; empty where something runs anyway."""
@@ -190,37 +213,63 @@ class _Planner:
         if address.kind not in self.kinds:
             message = f"{address} is recorded, but no kind '{address.kind}' is installed"
             raise PlanError(message, "install the package that brings it, or take the record out of the state")
+        if address in self.scope.desired.settings.removed:
+            self.changes.append(Change(address, Action.FORGET, (Reason("forgotten"),)))
+            self.stages.forget(address)
+            return
         self.changes.append(Change(address, Action.DELETE, (Reason("removed"),)))
         self.stages.remove(record)
+        if guarding.is_protected(record, self.scope.desired):
+            self.problems.append(guarding.protected(address, "delete", self.origins))
 
     def finish(self, selected: int) -> Plan:
-        """Return the plan with the versions of all records behind it."""
-        deleted = {change.address for change in self.changes if change.action is Action.DELETE}
-        steps = self.stages.ordered(deleted, self.state.records.values())
-        settings = self.desired.settings
-        records = {}
-        for change in self.changes:
-            for address in (change.address, *change.refs):
-                found = self.state.records.get(Address(address))
-                records[str(address)] = found.version if found is not None else 0
-        for verdict in self.standing:
-            records[str(verdict.address)] = self.state.records[verdict.address].version
-        kept = selected - sum(change.action is not Action.DELETE for change in self.changes)
+        """Return the plan with all that it depends on: records and observations."""
+        gone = {change.address for change in self.changes if change.action in (Action.DELETE, Action.FORGET)}
+        settings, options = self.scope.desired.settings, self.options
+        steps = self.stages.ordered(gone, self.scope.state.records.values())
+        is_errored = bool(self.problems)
         return plans.identify(
             Plan(
-                plans.FORMAT,
-                "",
-                settings.project,
-                settings.environment,
-                tuple(self.changes),
-                steps,
-                dict(sorted(records.items())),
-                kept,
-                tuple(self.standing),
-                {"overrides": list(self.desired.overrides), "destroy": self.options.destroy},
-                complete=not self.options.targets,
+                format=plans.FORMAT,
+                id="",
+                project=settings.project,
+                environment=settings.environment,
+                changes=tuple(self.changes),
+                steps=steps,
+                records=self.versions(),
+                unchanged=selected - len(self.changes) + len(gone),
+                standing=tuple(self.standing),
+                observed=self.binding.inputs(),
+                drift=self.binding.kept,
+                deferred=dict(sorted(self.deferred.items())),
+                problems=tuple(self.problems),
+                settings=settings.portable(),
+                options=options.asked() | {"overrides": list(self.scope.desired.overrides)},
+                applyable=bool(steps) and not is_errored,
+                complete=not (options.targets or options.exclude or self.deferred),
+                errored=is_errored,
             )
         )
+
+    def versions(self) -> dict[str, int]:
+        """Return the versions of the records that the plan read, as they really stand."""
+        read: set[str] = {verdict.address for verdict in self.standing}
+        for change in self.changes:
+            read.update((change.address, *change.refs))
+            if change.moved_from is not None:
+                read.add(change.moved_from)
+        records = {str(address): record.version for address, record in self.scope.recorded.records.items() if address in read}
+        return {address: records.get(address, 0) for address in sorted(read)}
+
+
+def _renamed(drafts: Iterable[Draft]) -> dict[str, Mapping[str, Any]]:
+    """Return the values of steps that stay as they are, where what they read has another name now."""
+    kept = [draft for draft in drafts if draft.do is None and draft.recorded is not None]
+    return {
+        draft.template.name: draft.values
+        for draft in kept
+        if draft.recorded is not None and draft.recorded.values.keys() != draft.values.keys()
+    }
 
 
 def _estimate(todo: list[Draft]) -> float | None:

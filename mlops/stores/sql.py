@@ -103,11 +103,11 @@ class SqlStore:
                 found[realisation.key] = realisation
         return found
 
-    def history(self, environment: str, address: str | None = None) -> Iterator[Entry]:
-        """Yield journal entries in order, of one address where it is given."""
-        if address is None:
-            return self._entries("environment = ?", (environment,))
-        return self._entries("environment = ? AND address = ?", (environment, address))
+    def history(self, environment: str, address: str | None = None, *, plan: str | None = None) -> Iterator[Entry]:
+        """Yield journal entries in order, of one address or of one plan where it is given."""
+        wanted = {"environment": environment, "address": address, "plan": plan}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return self._entries(" AND ".join(f"{name} = ?" for name in given), tuple(given.values()))
 
     def _entries(self, condition: str, parameters: Sequence[Any]) -> Iterator[Entry]:
         statement = f"SELECT {rows.JOURNAL} FROM journal WHERE {condition} ORDER BY sequence"  # noqa: S608 - conditions stand above

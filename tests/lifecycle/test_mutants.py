@@ -20,8 +20,8 @@ MUTANTS = {
     ),
     "upstream outputs are not mixed into the key": (
         "core/ops.py",
-        "digest([template_digest, dict(values)])",
-        'digest([template_digest, {k: v for k, v in values.items() if not k.startswith("output:")}])',
+        "[values.get(read) for read in reads]",
+        '[values.get(read) for read in reads if not read.startswith("output:")]',
     ),
     "no intent is written before a kept thing is made": (
         "engine/applying.py",

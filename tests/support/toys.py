@@ -13,10 +13,10 @@ from mlops.core.digests import digest
 from mlops.core.errors import MlopsError, Unavailable
 from mlops.core.executions import Failure, Outcome, Status
 from mlops.core.ops import Bindable, Late, Made
-from mlops.core.resources import Kind, Resource
+from mlops.core.resources import Kind, Lifecycle, compile_spec
 from mlops.core.settings import Composition, Settings
 from mlops.core.worlds import Observation, Request
-from mlops.engine import applying, choosing, observing, planning
+from mlops.engine import applying, checking, choosing, observing, planning
 
 
 class Crash(BaseException):
@@ -255,44 +255,37 @@ class NoOrigins:
         return None
 
 
-def compose(program: dict[str, dict[str, Any]], environment: str = "dev") -> Composition:
-    """Compile `{address: spec}` as composing would."""
+def compose(program: dict[str, dict[str, Any]], environment: str = "dev", settings: dict[str, Any] | None = None) -> Composition:
+    """Compile `{address: spec}` as composing would; a spec may have a `lifecycle` beside its fields."""
     resources = {}
     for text, body in program.items():
         address = Address(text)
         kind = KINDS[address.kind]
-        spec = kind.Spec.model_validate(body)
-        plain = specs.body(spec)
-        resources[address] = Resource(
-            address,
-            plain,
-            digest(plain),
-            kind.outputs(spec),
-            kind.steps(spec, address),
-            kind.inputs(spec),
-            tuple(kind.gates(spec)),
-            specs.refs(spec),
-        )
-    return Composition(Settings(environment=environment), resources, NoOrigins())
+        spec = kind.Spec.model_validate({name: value for name, value in body.items() if name != "lifecycle"})
+        resources[address] = compile_spec(kind, address, spec, Lifecycle.model_validate(body.get("lifecycle", {})))
+    return Composition(Settings(environment=environment, **(settings or {})), resources, NoOrigins())
 
 
-def plan(program, store, world, *, environment="dev", **options):
+def plan(program, store, world, *, environment="dev", settings=None, **options):
     """Observe and plan as `project.Project.plan` does."""
-    desired = compose(program, environment)
-    state = store.read(environment)
-    chosen = choosing.Options(**options)
-    resources, _ = choosing.select(desired, state, chosen)
-    kept = [record for address, record in state.records.items() if address in resources]
-    observed = observing.observe(resources.values(), kept, KINDS, world, desired.origins)
-    return planning.plan(desired, state, observed, KINDS, store, chosen)
+    desired = compose(program, environment, settings)
+    scope = choosing.choose(desired, store.read(environment), KINDS, choosing.Options(**options))
+    return planning.plan(scope, observing.observe(scope, KINDS, world), KINDS, store)
 
 
-def apply(made, store, world, *, executor=None, emit=lambda _: None, is_stopping=lambda: False):
+def apply(made, store, world, *, executor=None, emit=lambda _: None, is_stopping=lambda: False, saved=False, force=False):
     """Apply under a lease as `project.Project.apply` does; a crash leaves the lease behind."""
+    checking.sound(made)
     lease = store.acquire(made.environment, "toy")
     state = store.read(made.environment)
-    applying.check(made, state)
+    so_far = checking.progress(made, state, lambda: store.history(made.environment, plan=made.id))
+    stale = checking.records(made, state, so_far)
+    if saved:
+        stale += checking.observations(made, state, so_far, KINDS, world)
+    if not force:
+        checking.refuse(stale)
     hands = applying.Hands(store, lease, executor or ToyExecutor(world), ToyClock(), emit, "run", is_stopping)
+    hands.done, hands.forced = so_far.done, tuple(stale)
     result = applying.apply(made, state, hands)
     store.release(lease)
     return result
