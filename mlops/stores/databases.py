@@ -165,7 +165,9 @@ def _password(url: str) -> str:
         is_clear = False
     if not is_clear:
         message = "the URL of the store cannot be read"
-        hint = "write postgresql://USER@HOST:PORT/DATABASE; in a password, %, /, @, : and ? are written %25, %2F, %40, %3A and %3F"
+        hint = (
+            "write postgresql://USER@HOST:PORT/DATABASE; in a password, %, /, @, : and ? are written %25, %2F, %40, %3A and %3F"
+        )
         raise StateError(message, hint)
     return found
 
