@@ -22,16 +22,12 @@ HIDDEN = "[secret]"
 
 
 class Log:
-    """The log of one run. A disk that is full ends the log, not the run: `failure` then says why.
+    """The log of one run. A disk that is full ends the log, not the run: `failure` then says why."""
 
-    Values in `secrets` are replaced wherever they stand, should a library have put one into its message.
-    """
-
-    def __init__(self, root: Path, run: str, now: Callable[[], datetime], secrets: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, run: str, now: Callable[[], datetime]) -> None:
         self.path = root / FOLDER / f"{run}.jsonl"
         self.failure: str | None = None
         self._now = now
-        self._secrets = tuple(secret for secret in secrets if secret)
         self._bound = {"run": run, "plan": ""}
         self._file: TextIO | None = None
         self._logger: Any = None
@@ -64,7 +60,7 @@ class Log:
         self._file = self.path.open("a", encoding="utf-8")
         self._logger = structlog.wrap_logger(
             structlog.WriteLogger(self._file),
-            processors=[self._stamp, self._flatten, self._hide, structlog.processors.JSONRenderer(ensure_ascii=False)],
+            processors=[self._stamp, self._flatten, structlog.processors.JSONRenderer(ensure_ascii=False)],
             wrapper_class=structlog.BoundLogger,
         )
 
@@ -77,19 +73,18 @@ class Log:
         first = {name: line[name] for name in ("at", "event", "run", "plan", "address", "step")}
         return {**first, **{name: value for name, value in data.items() if name not in first}}
 
-    def _hide(self, _logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
-        return {name: self._hidden(value) for name, value in line.items()}
 
-    def _hidden(self, value: Any) -> Any:
-        if isinstance(value, str):
-            for secret in self._secrets:
-                value = value.replace(secret, HIDDEN)
-            return value
-        if isinstance(value, dict):
-            return {name: self._hidden(item) for name, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._hidden(item) for item in value]
+def hidden(value: Any, secrets: Sequence[str]) -> Any:
+    """Return the JSON value with every secret in its texts replaced, should a library have put one into its message."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, HIDDEN) if secret else value
         return value
+    if isinstance(value, dict):
+        return {name: hidden(item, secrets) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [hidden(item, secrets) for item in value]
+    return value
 
 
 def read(root: Path, run: str | None = None) -> str:

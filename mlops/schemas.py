@@ -1,14 +1,16 @@
-"""Schemas: the JSON Schemas by which editors complete and check YAML, one for each kind and one for conf/config.yaml; and of plans."""
+"""Schemas: the JSON Schemas by which editors complete and check YAML, one for each kind and one for conf/config.yaml; of plans and events."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
+from mlops.core import streams
 from mlops.core.errors import StateError
 from mlops.core.plans import Plan
+from mlops.core.resources import Lifecycle
 from mlops.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,9 +32,9 @@ _INTERPOLATION = {
 
 
 def documents(kinds: Mapping[str, Kind]) -> dict[str, str]:
-    """Return {file name: text}: `<kind>.json` for every kind, `config.json` and `plan.json`."""
+    """Return {file name: text}: `<kind>.json` for every kind, `config.json`, `events.json` and `plan.json`."""
     found = {f"{name}.json": of_kind(kind) for name, kind in kinds.items()}
-    found |= {"config.json": of_settings(kinds), "plan.json": of_plans()}
+    found |= {"config.json": of_settings(kinds), "events.json": of_events(), "plan.json": of_plans()}
     return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in sorted(found.items())}
 
 
@@ -57,7 +59,16 @@ def write(folder: Path, kinds: Mapping[str, Kind]) -> list[Path]:
 
 def of_kind(kind: Kind) -> dict[str, Any]:
     """Return the schema of a kind's YAML: its spec, with what Hydra resolves before the spec is read."""
-    return _of_file(kind.Spec, kind.name, {})
+    return _of_file(kind.Spec, kind.name, {"lifecycle": _lifecycle(kind)})
+
+
+def _lifecycle(kind: Kind) -> dict[str, Any]:
+    """Return the schema of `lifecycle`, with what the kind can do."""
+    schema = Lifecycle.model_json_schema()
+    fields = {name: _interpolated(part) for name, part in schema["properties"].items()}
+    if not kind.can_overlap:
+        del fields["create_before_destroy"]
+    return {**schema, "properties": fields, "title": "Lifecycle"}
 
 
 def of_settings(kinds: Mapping[str, Kind]) -> dict[str, Any]:
@@ -116,3 +127,24 @@ def of_plans() -> dict[str, Any]:
         if "properties" in part:
             part["required"] = list(part["properties"])
     return {"$schema": DIALECT, **schema, "title": "plan", "description": "What `mlops plan --json` and `--out` write."}
+
+
+def of_events() -> dict[str, Any]:
+    """Return the schema of one line of `--json` and `--json-into`; a newer minor format may add keys and lines."""
+    mode: Literal["serialization"] = "serialization"
+    _, found = TypeAdapter.json_schemas([(name, mode, TypeAdapter[Any](shape)) for name, shape in streams.LINES.items()])
+    parts = found["$defs"]
+    lines = [_line(name, parts.pop(shape.__name__)) for name, shape in streams.LINES.items()]
+    text = f"One line of `--json` and `--json-into`, format {streams.FORMAT}. Ignore keys and lines that you do not know."
+    return {"$schema": DIALECT, "title": "event", "description": text, "oneOf": lines, "$defs": parts}
+
+
+def _line(name: str, shape: dict[str, Any]) -> dict[str, Any]:
+    first = {
+        "event": {"const": name},
+        "at": {"type": "string", "format": "date-time", "description": "UTC"},
+        "address": {"type": "string", "description": "The resource that this is about"},
+        "step": {"type": "string", "description": "The step that this is about: address/name"},
+    }
+    required = ["event", "at", *shape.get("required", ())]
+    return {**shape, "title": name, "properties": {**first, **shape.get("properties", {})}, "required": required}

@@ -45,12 +45,10 @@ def test_every_line_has_run_plan_address_and_step(tmp_path):
     assert second["at"] == "2026-11-24T12:00:00.000+00:00"  # data of an event cannot overwrite it
 
 
-def test_a_secret_never_reaches_the_log(tmp_path):
-    with logs.Log(tmp_path, "r1", noon, ["hunter2", ""]) as log:
-        log(FAILED)
-    text = logs.read(tmp_path)
-    assert "hunter2" not in text
-    assert text.count(logs.HIDDEN) == 2
+def test_a_secret_is_hidden_wherever_it_stands():
+    found = logs.hidden(dict(FAILED.data), ["hunter2", ""])
+    assert found["failure"] == {"message": f"no login as postgresql://me:{logs.HIDDEN}@db"}
+    assert (found["tags"], found["at"], found["status"]) == ([logs.HIDDEN], 1, "failed")
 
 
 def test_a_log_that_cannot_be_written_ends_and_says_why(tmp_path):

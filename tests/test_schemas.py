@@ -127,10 +127,10 @@ def test_the_schema_of_config_yaml_takes_settings_groups_and_fields_of_resources
     assert jsonschema.Draft202012Validator(schema).is_valid(config) is valid
 
 
-def test_schemas_are_written_one_for_each_kind_and_one_for_plans(tmp_path):
+def test_schemas_are_written_one_for_each_kind_and_one_for_each_document(tmp_path):
     paths = schemas.write(tmp_path / "schemas", {"thing": Thing()})
-    assert [path.name for path in paths] == ["config.json", "plan.json", "thing.json"]
-    assert json.loads(paths[2].read_text()) == SCHEMA
+    assert [path.name for path in paths] == ["config.json", "events.json", "plan.json", "thing.json"]
+    assert json.loads(paths[3].read_text()) == SCHEMA
     assert schemas.write(tmp_path / "schemas", {"thing": Thing()}) == paths
 
 

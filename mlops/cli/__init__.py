@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlops.cli.commands import INTERRUPTED, commands
-from mlops.cli.sessions import Session, complain, look, say
+from mlops.cli.sessions import Session, complain, look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,12 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     session = Session()
+    code = _run(arguments, session)
+    session.close(code)
+    return code
+
+
+def _run(arguments: Sequence[str], session: Session) -> int:
     try:
         return commands.main(list(arguments), prog_name="mlops", standalone_mode=False, obj=session) or 0
     except (KeyboardInterrupt, click.Abort):
@@ -39,6 +45,7 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except click.ClickException as error:
         error.show()
+        _tell("usage", error.message, session)
         return 1
     except Exception as error:
         if os.environ.get("MLOPS_TRACE"):
@@ -54,10 +61,18 @@ def _report(error: Exception, session: Session) -> int:
     if not isinstance(error, MlopsError):
         import traceback
 
+        _tell("bug", f"{type(error).__name__}: {error}", session)
         complain("".join(traceback.format_exception(error)))
         complain("this is a bug in mlops: please report it to its maintainers, with the lines above and `mlops --version`")
         return BUG
-    if session.machine:
-        say(machine.error(error))
+    session.fail(machine.error(error))
     complain(diagnostics.error(error, look(sys.stderr), session.read_line))
     return error.exit_code
+
+
+def _tell(code: str, message: str, session: Session) -> None:
+    """Tell the streams of an error that is no MlopsError."""
+    if session.is_streaming:
+        from mlops.rendering import machine
+
+        session.tell(machine.failure(code, message))

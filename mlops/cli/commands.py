@@ -12,15 +12,23 @@ from mlops.cli.arguments import Arguments, address, known, suggest
 from mlops.cli.sessions import Session, complain, look, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlops.core.plans import Plan
+    from mlops.core.rulings import Ruling
     from mlops.project import Project
 
 CHANGES = 2  # exit code of `plan --check` where something would change
 INTERRUPTED = 130  # exit code after Ctrl-C
 
 
-def _set_machine(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's form
-    context.ensure_object(Session).machine = value
+def _stream(context: click.Context, parameter: click.Parameter, value: str | bool | None) -> None:  # noqa: FBT001 - click's form
+    """Begin the stream that `--json` or `--json-into FILE` asks for."""
+    if not value or context.resilient_parsing:
+        return
+    session = context.ensure_object(Session)
+    session.machine = session.machine or parameter.name == "json"
+    session.stream(context.info_name or "", value if isinstance(value, str) else None)
 
 
 words_argument = click.argument("words", nargs=-1, shell_complete=suggest, metavar="[ADDRESS | override=value]...")
@@ -30,8 +38,16 @@ folder_type = click.Path(path_type=Path, file_okay=False)
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask before applying.")
 replace_option = click.option("--replace", multiple=True, metavar="ADDRESS", help="Make this anew though nothing changed.")
 json_option = click.option(
-    "--json", is_flag=True, expose_value=False, callback=_set_machine, help="Print JSON, one object a line."
+    "--json", is_flag=True, expose_value=False, callback=_stream, help="Print JSON, one object a line, and nothing else."
 )
+into_option = click.option(
+    "--json-into",
+    metavar="FILE",
+    expose_value=False,
+    callback=_stream,
+    help="Write the lines of --json into FILE too, or to a descriptor (/dev/fd/3), beside what is printed.",
+)
+reason_option = click.option("--reason", default="", metavar="TEXT", help="Why you apply this; the history keeps it.")
 
 
 class _InOrder(click.Group):
@@ -69,9 +85,10 @@ def validate(session: Session, /, words: tuple[str, ...]) -> None:
 @replace_option
 @click.option("--destroy", is_flag=True, help="Plan to remove what is recorded.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to this .json file.")
-@click.option("--check", is_flag=True, help="Leave with exit code 2 where something would change.")
+@click.option("--check", is_flag=True, help="Leave with exit code 2 where something would change, 3 where a test stays failed.")
 @click.option("--json", "form", flag_value="json", help="Print the plan as JSON.")
 @click.option("--markdown", "form", flag_value="markdown", help="Print markdown, for a pull request.")
+@into_option
 @click.pass_obj
 def plan(
     session: Session, /, words: tuple[str, ...], replace: tuple[str, ...], out: Path | None, form: str | None, **flags: bool
@@ -90,20 +107,52 @@ def plan(
     arguments = Arguments.without_plan(words)
     with session.project(arguments.overrides) as project:
         made = _plan(project, arguments, replace, destroy=flags["destroy"])
+        session.tell(machine.planned(made))
+        if form != "markdown":
+            say(machine.plan(made) if form == "json" else _text(made))
+        rulings = project.judge(made)
+        if form == "markdown":
+            say(markdown.plan(made, rulings))
+        _heed(session, rulings)
     if out is not None:
         _write(out, machine.plan(made) + "\n")
         complain(f"written to {out}; apply it with: mlops apply {out}")
-    say({"json": machine.plan, "markdown": markdown.plan}.get(form or "", _text)(made))
-    return CHANGES if flags["check"] and made.changes else 0
+    return _check(made) if flags["check"] else 0
+
+
+def _check(made: Plan) -> int:
+    """Return the exit code of a plan that is asked whether all is as it should be."""
+    from mlops.core.errors import StepsFailed
+
+    return CHANGES if made.changes else StepsFailed.exit_code if made.standing else 0
+
+
+def _heed(session: Session, found: Sequence[Ruling]) -> None:
+    """Tell what the project's policies say of a plan that was shown.
+
+    Raises:
+        PolicyDenied: one of them denies it.
+    """
+    from mlops.policies import judging
+    from mlops.rendering import machine, rulings
+
+    for ruling in found:
+        session.tell(machine.ruling(ruling))
+    text = rulings.warnings(found, look(sys.stderr))
+    if text:
+        complain(text)
+    judging.enforce(found)
 
 
 @commands.command()
 @click.argument("words", nargs=-1, shell_complete=suggest, metavar="[ADDRESS | override=value | plan.json]...")
 @replace_option
 @yes_option
+@reason_option
 @json_option
+@into_option
 @click.pass_obj
-def apply(session: Session, /, words: tuple[str, ...], replace: tuple[str, ...], **flags: bool) -> int:
+def apply(session: Session, /, words: tuple[str, ...], replace: tuple[str, ...], reason: str, **flags: bool) -> int:
     """Do what a plan says.
 
     The plan is made now, shown and asked about; or it is read from a file that `mlops plan --out` wrote.
@@ -111,27 +160,32 @@ def apply(session: Session, /, words: tuple[str, ...], replace: tuple[str, ...],
     arguments = Arguments.sort(words)
     if arguments.plan is None:
         with session.project(arguments.overrides) as project:
+            project.reason = reason
             return _apply(session, project, _plan(project, arguments, replace), **flags)
     if replace:
         message = f"--replace: {arguments.plan} is a finished plan; give it to `mlops plan --out`"
         raise click.UsageError(message)
     saved = _read(arguments.plan)
     with session.project(saved.settings.get("overrides", ())) as project:
+        project.reason = reason
         return _apply(session, project, saved, **flags)
 
 
 @commands.command()
 @words_argument
 @yes_option
+@reason_option
 @json_option
+@into_option
 @click.pass_obj
-def destroy(session: Session, /, words: tuple[str, ...], **flags: bool) -> int:
+def destroy(session: Session, /, words: tuple[str, ...], reason: str, **flags: bool) -> int:
     """Stop what runs and forget what is recorded.
 
     With ADDRESS only these, and what cannot be without them. The YAML stays as it is.
     """
     arguments = Arguments.without_plan(words)
     with session.project(arguments.overrides) as project:
+        project.reason = reason
         return _apply(session, project, _plan(project, arguments, destroy=True), **flags)
 
 
@@ -148,23 +202,24 @@ def _apply(session: Session, project: Project, made: Plan, *, yes: bool) -> int:
     from mlops.core.errors import StepsFailed
     from mlops.rendering import machine, results
 
+    session.tell(machine.planned(made))
     if not session.machine:
         say(_text(made))
+    _heed(session, project.judge(made))
     if made.steps and not yes:
         _confirm(session)
     if not made.steps and not session.machine:
-        return 0
+        return StepsFailed.exit_code if made.standing else 0
     if not session.machine:
         say("")
     with session.watching(project) as emit:
         result = project.apply(made, emit)
-    if session.machine:
-        say(machine.result(result, made))
-    else:
+    session.tell(machine.result(result, made))
+    if not session.machine:
         say("\n" + results.text(result, made, look(sys.stdout), project.composition.origins.of))
     if result.interrupted:
         return INTERRUPTED
-    return StepsFailed.exit_code if results.has_failed(result) else 0
+    return StepsFailed.exit_code if results.has_failed(result, made) else 0
 
 
 def _confirm(session: Session) -> None:
@@ -285,8 +340,9 @@ def graph(session: Session, form: str | None) -> None:
 @overrides_argument
 @click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
 @click.pass_obj
-def status(session: Session, /, words: tuple[str, ...], **flags: bool) -> None:
-    """Look at what runs: is it as recorded?"""
+def status(session: Session, /, words: tuple[str, ...], **flags: bool) -> int:
+    """Look at what runs: is it as recorded? And did every test pass?"""
+    from mlops.core.errors import StepsFailed
     from mlops.rendering import records
 
     arguments = Arguments.without_plan(words)
@@ -295,11 +351,12 @@ def status(session: Session, /, words: tuple[str, ...], **flags: bool) -> None:
         raise click.UsageError(message)
     with session.project(arguments.overrides) as project:
         while True:
-            text = records.status(project.status(), look(sys.stdout))
+            standing = project.standing()
+            text = records.status(project.status(), standing, look(sys.stdout))
             if flags["watch"] and sys.stdout.isatty():
                 click.clear()
             if not say(text) or not flags["watch"]:
-                return
+                return StepsFailed.exit_code if standing else 0
             project.world.clock.sleep(2.0)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
+
+from mlops.cli.streams import FileStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,11 +25,69 @@ _NARROWEST = 40  # columns; text is not laid out for less
 
 
 class Session:
-    """The project's folder, and whether the reader is a machine."""
+    """The project's folder, whether standard output is for a machine, and who reads the stream of JSON lines."""
 
     def __init__(self) -> None:
         self.folder = Path()
         self.machine = False
+        self._sinks: list[Callable[[str], object]] = []
+        self._files: list[FileStream] = []
+        self._secrets = [value for name, value in os.environ.items() if name.startswith("MLOPS_SECRET_")]
+
+    @property
+    def is_streaming(self) -> bool:
+        """Tell whether anybody reads a stream."""
+        return bool(self._sinks)
+
+    def stream(self, command: str, path: str | None = None) -> None:
+        """Begin a stream of JSON lines into the file, or to standard output.
+
+        Raises:
+            UsageError: the file cannot be opened.
+        """
+        from mlops.rendering import machine
+
+        if path is not None:
+            self._files.append(FileStream(path))
+        sink = say if path is None else self._files[-1]
+        sink(machine.line(machine.opening(command), _now()))
+        self._sinks.append(sink)
+
+    def tell(self, event: Event) -> None:
+        """Write one line to every stream."""
+        if self._sinks:
+            from mlops.rendering import machine
+
+            line = machine.line(self._hide(event), _now())
+            for sink in self._sinks:
+                sink(line)
+
+    def fail(self, event: Event) -> None:
+        """Tell of the error that ends the command; where standard output has JSON and no stream, it is a line there."""
+        if self.machine and say not in self._sinks:
+            from mlops.rendering import machine
+
+            say(machine.line(event, _now()))
+        self.tell(event)
+
+    def close(self, code: int) -> None:
+        """End every stream with the exit code; say which one lost lines."""
+        if self._sinks:
+            from mlops.rendering import machine
+
+            self.tell(machine.closing(code))
+        for file in self._files:
+            file.close()
+            if file.failure:
+                complain(f"warning: {file.path} is incomplete: {file.failure}")
+
+    def _hide(self, event: Event) -> Event:
+        """Return the event without any secret value that a program or a library may have printed."""
+        if not self._secrets:
+            return event
+        from mlops import logs
+
+        return replace(event, data=logs.hidden(dict(event.data), self._secrets))
 
     @property
     def root(self) -> Path:
@@ -65,15 +126,16 @@ class Session:
 
     @contextmanager
     def watching(self, project: Project) -> Iterator[Callable[[Event], None]]:
-        """Yield what takes events in: the log of the run, and JSON lines, live progress or plain lines."""
+        """Yield what takes events in: the log of the run, the streams, and live progress or plain lines."""
         from mlops import logs
 
-        secrets = [value for name, value in os.environ.items() if name.startswith("MLOPS_SECRET_")]
-        with logs.Log(project.root, project.run, project.world.clock.now, secrets) as log:
+        with logs.Log(project.root, project.run, project.world.clock.now) as log:
             with self._view() as show:
 
                 def emit(event: Event) -> None:
+                    event = self._hide(event)
                     log(event)
+                    self.tell(event)
                     show(event)
 
                 yield emit
@@ -83,12 +145,7 @@ class Session:
     @contextmanager
     def _view(self) -> Iterator[Callable[[Event], None]]:
         if self.machine:
-            from mlops.rendering import machine
-
-            def tell(event: Event) -> None:
-                say(machine.event(event))
-
-            yield tell
+            yield lambda _: None
         elif sys.stdout.isatty():
             from mlops.rendering.live import Live
 
@@ -105,6 +162,12 @@ class Session:
                     say(line)
 
             yield tell
+
+
+def _now() -> str:
+    from mlops.world.clock import SystemClock
+
+    return SystemClock().now().isoformat(timespec="milliseconds")
 
 
 def say(text: str) -> bool:

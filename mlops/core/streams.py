@@ -83,6 +83,7 @@ class Failure:
     message: str
     hint: str | None = None
     trace: str | None = None
+    may_retry: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.core.plans import Action
-from mlops.rendering import plans, reasons
+from mlops.rendering import plans, reasons, rulings, words
 from mlops.rendering.looks import Look
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlops.core.plans import Plan
+    from mlops.core.rulings import Ruling
 
 _WORDS = {
     Action.CREATE: "create",
@@ -18,13 +21,22 @@ _WORDS = {
     Action.DELETE: "delete",
     Action.REUSE: "reuse",
     Action.RECORD: "record only",
+    Action.MOVE: "rename",
+    Action.IMPORT: "import",
+    Action.FORGET: "forget",
 }
 
 
-def plan(made: Plan) -> str:
-    """Return the plan as GitHub's markdown."""
+def plan(made: Plan, judged: Sequence[Ruling] = ()) -> str:
+    """Return the plan as GitHub's markdown, with what the project's policies say of it."""
+    return "\n\n".join(part for part in (_plan(made), rulings.markdown(judged)) if part)
+
+
+def _plan(made: Plan) -> str:
     changes = [change for change in made.changes if change.action is not Action.NOOP]
     head = f"### mlops plan: {made.project} in {made.environment}\n\n{plans.closing(made)}"
+    stand = [f"- `{verdict.address}` did not pass (recorded {words.moment(verdict.at)})" for verdict in made.standing]
+    head = "\n\n".join([head, "\n".join(stand)] if stand else [head])
     if not changes:
         return head
     rows = [f"| {_WORDS[change.action]} | `{change.address}` | {_cell(reasons.summary(change))} |" for change in changes]

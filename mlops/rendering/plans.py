@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops.core.plans import Action, Do
-from mlops.rendering import reasons, words
+from mlops.rendering import provisos, reasons, verdicts, words
 from mlops.rendering.looks import GAP, cells, pad, shorten, table, widths
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ STYLES = {
     Action.DELETE: "bad",
     Action.REUSE: "reuse",
     Action.RECORD: "dim",
+    Action.MOVE: "reuse",
+    Action.IMPORT: "reuse",
+    Action.FORGET: "bad",
     Action.NOOP: "dim",
 }
 _COUNTED = {
@@ -32,6 +35,9 @@ _COUNTED = {
     Action.DELETE: "to delete",
     Action.REUSE: "to reuse",
     Action.RECORD: "to record only",
+    Action.MOVE: "to rename",
+    Action.IMPORT: "to import",
+    Action.FORGET: "to forget",
 }
 _INDENT = "    "
 _NARROW = 24  # columns below which a value is not worth showing beside its origin
@@ -40,14 +46,15 @@ _NARROW = 24  # columns below which a value is not worth showing beside its orig
 def text(plan: Plan, look: Look) -> str:
     """Return the plan as its reader sees it, without a line end after the last line."""
     changes = [change for change in plan.changes if change.action is not Action.NOOP]
+    told = [*verdicts.standing(plan.standing, look), *provisos.lines(plan, look)]
     if not changes:
-        return closing(plan)
+        return "\n".join([closing(plan), *told])
     lines = [look.paint(f"{plan.project} in {plan.environment}", "strong"), ""]
     lines += _drift(changes, look)
     layout = _Layout.of(changes, look.width)
     for change in changes:
         lines += _change(change, layout, look)
-    return "\n".join([*lines, "", *(look.paint(line, "strong") for line in textwrap.wrap(closing(plan), look.width))])
+    return "\n".join([*lines, "", *(look.paint(line, "strong") for line in textwrap.wrap(closing(plan), look.width)), *told])
 
 
 def _drift(changes: Sequence[Change], look: Look) -> list[str]:

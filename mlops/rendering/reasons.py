@@ -23,6 +23,10 @@ _SHORT = {
     "unfinished": "the last apply did not finish it",
     "asked": "asked for by --replace",
     "drift": "to be restored",
+    "moved": "was {from}",
+    "imported": "takes over {outputs}",
+    "guard": "prevent_destroy is {protected} from now on",
+    "forgotten": "to be forgotten; what runs there goes on running",
 }
 
 
@@ -32,7 +36,7 @@ def summary(change: Change) -> str:
         firsts = [_reused(change) or "new"]
     elif change.action is Action.REUSE:
         firsts = [*_each(change), _reused(change)]
-    elif change.action is Action.RECORD:
+    elif change.action in (Action.RECORD, Action.MOVE):
         firsts = [*_each(change), "nothing runs"]
     else:
         firsts = [*_each(change), _condition(change)]
@@ -100,11 +104,11 @@ def _words(reason: Reason, change: Change) -> str:
         case "blocked":
             return ""
         case code:
-            return _SHORT.get(code, code)
+            return _SHORT[code].format_map({**detail, "outputs": words.listed(detail.get("outputs", ()))})
 
 
 def _changed_fields(change: Change) -> str:
-    if change.action is Action.RECORD:
+    if change.action in (Action.RECORD, Action.MOVE):
         return f"{words.listed(one.path for one in change.fields)} changed"
     replacing = [one.path for one in change.fields if one.replaces]
     return f"spec changed; {words.listed(replacing)} cannot change in place" if replacing else "spec changed"
@@ -130,7 +134,7 @@ def _amounts(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 def details(change: Change) -> list[tuple[str, str, str]]:
     """Return rows of (what, before → after, where it was written) behind the reasons."""
-    if is_new(change) or change.action is Action.DELETE:
+    if is_new(change) or change.action in (Action.DELETE, Action.FORGET):
         return []
     rows = [row for one in change.fields for row in _field(one)]
     for reason in change.reasons:

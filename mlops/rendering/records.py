@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops.rendering import results, words
+from mlops.rendering import results, verdicts, words
 from mlops.rendering.looks import GAP, clean, pad, shorten, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mlops.core.addresses import Address
-    from mlops.core.plans import Plan
+    from mlops.core.plans import Plan, Standing
     from mlops.core.resources import Resource
     from mlops.core.settings import Origins
     from mlops.core.states import Entry, Record
@@ -51,7 +51,7 @@ def resource(address: str, desired: Resource | None, record: Record | None, orig
 def _facts(facts: Mapping[str, Any], look: Look) -> list[str]:
     found = facts.get("checks")
     plain = [[name, words.fact(fact)] for name, fact in leaves({**facts, "checks": {}}) if name != "checks"]
-    return table(plain, "  ") + (results.checks(found, look) if found else [])
+    return table(plain, "  ") + (verdicts.checks(found, look) if found else [])
 
 
 def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
@@ -80,15 +80,18 @@ def _ending(entry: Entry) -> str:
     return f"{said}: {clean(failure['message']).splitlines()[0]}" if failure else said
 
 
-def status(found: Sequence[Mapping[str, Any]], look: Look) -> str:
-    """Return one line for each kept thing: whether it is as recorded, and its facts; below it one for each of its parts."""
+def status(found: Sequence[Mapping[str, Any]], standing: Sequence[Standing], look: Look) -> str:
+    """Return one line for each kept thing: whether it is as recorded, and its facts; below it one for each of its parts.
+
+    The tests that are recorded as not passed follow.
+    """
     rows = [[each["address"], _said(each["found"], look), words.facts(each["facts"])] for each in found]
     parts = [
         [line for name, items in each["facts"].items() if isinstance(items, list) for line in _parts(name, items)]
         for each in found
     ]
     lines = [line for head, below in zip(table(rows), parts, strict=True) for line in (head, *below)]
-    return "\n".join(lines) if lines else "nothing is running"
+    return "\n".join([*(lines or ["nothing is running"]), *verdicts.standing(standing, look)])
 
 
 def _parts(name: str, items: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops.core.executions import Status
-from mlops.rendering import plans, reasons, words
+from mlops.rendering import plans, reasons, verdicts, words
 from mlops.rendering.looks import clean, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from mlops.core.diagnostics import Origin
     from mlops.core.executions import Outcome, Result
@@ -26,9 +26,11 @@ _COUNTED = {
 }
 
 
-def has_failed(result: Result) -> bool:
-    """Tell whether apply must end as StepsFailed: an outcome failed or was blocked, or a verdict was not passed."""
-    return any(outcome.status in (Status.FAILED, Status.BLOCKED) or _is_verdict(outcome, "error") for outcome in result.outcomes)
+def has_failed(result: Result, plan: Plan) -> bool:
+    """Tell whether apply must end as StepsFailed: an outcome failed or was blocked, or a verdict is not passed, now or still."""
+    return bool(plan.standing) or any(
+        outcome.status in (Status.FAILED, Status.BLOCKED) or _is_verdict(outcome, "error") for outcome in result.outcomes
+    )
 
 
 def text(result: Result, plan: Plan, look: Look, where: Callable[[str], Origin | None]) -> str:
@@ -38,8 +40,9 @@ def text(result: Result, plan: Plan, look: Look, where: Callable[[str], Origin |
     def place(address: str, message: str) -> Origin | None:
         return _field_in(message, changes.get(address)) or where(address)  # type: ignore[call-overload]
 
-    sections = [*_failures(result, look, place), *_verdicts(result, look), *_known(result, plan, look), *_held(result, look)]
-    style = "bad" if has_failed(result) or result.interrupted else "good"
+    told = [*_failures(result, look, place), *_verdicts(result, look), *_known(result, plan, look)]
+    sections = [*told, *_standing(plan, look), *_held(result, look)]
+    style = "bad" if has_failed(result, plan) or result.interrupted else "good"
     return "\n".join([*sections, look.paint(closing(result, plan), style)])
 
 
@@ -49,7 +52,7 @@ def closing(result: Result, plan: Plan) -> str:
     told = [f"{f'{count:,}' if index else words.plural(count, 'step')} {word}" for index, (count, word) in enumerate(counts)]
     expected = plans.estimate(plan)
     about = f" (estimated {words.seconds(expected)})" if expected else ""
-    head = "Interrupted" if result.interrupted else "Failed" if has_failed(result) else "Applied"
+    head = "Interrupted" if result.interrupted else "Failed" if has_failed(result, plan) else "Applied"
     return f"{head}: {', '.join(told) or 'nothing was begun'} in {words.seconds(result.seconds)}{about}"
 
 
@@ -96,7 +99,7 @@ def _verdicts(result: Result, look: Look) -> Iterator[str]:
             continue
         says = look.paint("did not pass", "bad") if is_failed else look.paint("passed with warnings", "change")
         yield f"{outcome.step.rpartition('/')[0]} {says}"
-        yield from checks([check for check in outcome.facts.get("checks", ()) if not check["passed"]], look)
+        yield from verdicts.checks([check for check in outcome.facts.get("checks", ()) if not check["passed"]], look)
         yield ""
 
 
@@ -106,22 +109,16 @@ def _known(result: Result, plan: Plan, look: Look) -> Iterator[str]:
     for test, failed in reasons.refused(plan.changes).items():
         if test not in judged:
             yield f"{test} {look.paint('did not pass', 'bad')} when it was last run"
-            yield from checks(failed, look)
+            yield from verdicts.checks(failed, look)
             yield ""
 
 
-def checks(found: Sequence[Any], look: Look) -> list[str]:
-    """Return the table of a verdict's checks: check, severity, slice, expected, got, note."""
-    columns = [
-        name
-        for name in ("check", "slice", "expected", "got", "severity", "note")
-        if name in ("check", "expected", "got") or any(check.get(name) for check in found)
-    ]
-    if all(check.get("severity") == "error" for check in found) and "severity" in columns:
-        columns.remove("severity")
-    rows = [[words.fact(check.get(name)) for name in columns] for check in found]
-    header, *lines = table([columns, *rows], "  ")
-    return [look.paint(header, "dim"), *lines]
+def _standing(plan: Plan, look: Look) -> Iterator[str]:
+    """Show the verdicts that stand and block nothing in this plan: those that do were shown."""
+    blocking = reasons.refused(plan.changes)
+    for verdict in plan.standing:
+        if verdict.address not in blocking:
+            yield from (*verdicts.standing([verdict], look), "")
 
 
 def _held(result: Result, look: Look) -> Iterator[str]:

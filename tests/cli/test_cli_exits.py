@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -13,96 +12,11 @@ import mlops.project
 from mlops import cli
 from mlops.cli.commands import commands
 from mlops.cli.sessions import Session
-from mlops.core import plans, settings
-from mlops.core.addresses import Address, Ref
+from mlops.core.addresses import Address
 from mlops.core.diagnostics import Diagnostic, Origin
 from mlops.core.errors import SpecError, StateLocked
-from mlops.core.events import Event
 from mlops.core.executions import Failure, Outcome, Result, Status
-from mlops.core.plans import FORMAT, Action, Change, Do, Plan, Reason, Step
-from mlops.core.resources import Resource
-from mlops.core.states import State
-from mlops.world.clock import SystemClock
-
-MODEL = Address("model.credit")
-ENDED = Event("step-ended", MODEL, "model.credit/fit", {"status": "done", "seconds": 3.2, "facts": {}})
-
-
-class Origins:
-    """Says the same place of everything."""
-
-    def of(self, _address, _path=""):
-        return Origin("conf/model/credit.yaml", 1, 1)
-
-
-class Fake:
-    """Answers as `mlops.project.Project` does."""
-
-    run = "abc"
-
-    def __init__(self, root):
-        body = {"dataset": "dataset.credit", "seed": 7}
-        resource = Resource(MODEL, body, "sha256:1", ("artifact",), (), gates=(Ref("dataset.credit"),))
-        data = Resource(Address("dataset.credit"), {}, "sha256:2", ("table",), ())
-        self.root = root
-        self.composition = settings.Composition(settings.Settings(), {MODEL: resource, data.address: data}, Origins())
-        self.world = SimpleNamespace(clock=SystemClock())
-        self.changes = (Change(MODEL, Action.CREATE, (Reason("new"),)),)
-        self.result = Result((Outcome("model.credit/fit", Status.DONE, seconds=3.2),), 3.3)
-        self.asked = []
-        self.closed = False
-
-    def plan(self, targets=(), *, replace=(), destroy=False):
-        self.asked.append((list(targets), list(replace), destroy))
-        steps = tuple(Step(f"{each.address}/fit", each.address, "fit", Do.RUN, "model.fit") for each in self.changes)
-        return plans.identify(Plan(FORMAT, "", "credit", "dev", self.changes, steps, unchanged=2, settings={"overrides": []}))
-
-    def apply(self, plan, emit):
-        if isinstance(self.result, BaseException):
-            raise self.result
-        emit(Event("run-started", data={"plan": plan.id, "environment": "dev", "steps": 1}))
-        emit(ENDED)
-        return self.result
-
-    def state(self):
-        return State("dev")
-
-    def history(self, _address=None):
-        return ()
-
-    def status(self):
-        return [{"address": "rollout.credit", "found": "replica 2 of 3 does not answer", "facts": {"replicas": 2}}]
-
-    def close(self):
-        self.closed = True
-
-
-@pytest.fixture
-def fake(tmp_path, monkeypatch):
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "config.yaml").write_text("project: credit\n")
-    monkeypatch.chdir(tmp_path)
-    made = Fake(tmp_path)
-    made.overrides = []
-
-    def open_project(root, overrides=()):
-        made.overrides.append(list(overrides))
-        return made
-
-    monkeypatch.setattr(mlops.project, "open", open_project)
-    return made
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command line; return (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        code = cli.run(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+from mlops.core.plans import Standing
 
 
 def test_plan_prints_the_plan_and_leaves_with_0(fake, run):
@@ -120,6 +34,37 @@ def test_plan_check_leaves_with_0_when_nothing_would_change(fake, run):
     fake.changes = ()
     code, out, _ = run("plan", "--check")
     assert (code, out) == (0, "nothing to do; 2 resources unchanged\n")
+
+
+def stand(fake):
+    checks = ({"check": "roc_auc", "severity": "error", "expected": "≥ 0.78", "got": 0.71, "slice": None, "passed": False},)
+    fake.changes, fake.verdicts = (), (Standing(Address("test.credit"), "2026-11-24T10:00:00.000+00:00", checks),)
+
+
+STANDS = "test.credit did not pass (recorded 2026-11-24 10:00:00 UTC)\n  check    expected  got\n  roc_auc  ≥ 0.78    0.71\n"
+
+
+@pytest.mark.parametrize(("command", "code"), [(["plan"], 0), (["plan", "--check"], 3), (["apply"], 3), (["apply", "-y"], 3)])
+def test_a_test_that_stays_failed_is_told_and_ci_does_not_turn_green_by_running_twice(fake, run, command, code):
+    stand(fake)
+    assert run(*command) == (code, f"nothing to do; 2 resources unchanged\n{STANDS}", "")
+
+
+def test_a_test_that_stays_failed_fails_an_apply_that_changes_something_else(fake, run):
+    changes = fake.changes
+    stand(fake)
+    fake.changes = changes
+    code, out, _ = run("apply", "-y")
+    assert code == 3
+    assert out.splitlines()[-1].startswith("Failed: 1 step done")
+    assert run("plan", "--check")[0] == 2
+
+
+def test_status_tells_of_a_test_that_did_not_pass(fake, run):
+    stand(fake)
+    code, out, _ = run("status")
+    assert code == 3
+    assert out.endswith(STANDS)
 
 
 def test_words_are_told_apart_by_their_form(fake, run):
@@ -155,6 +100,8 @@ def test_an_unknown_address_is_an_error_that_says_what_was_meant(fake, run):
         (["plam"], "plam"),
         (["apply"], "--yes"),
         (["apply", "--json"], "--yes"),
+        (["apply", "-y", "--json-into", "no/such/folder/e.jsonl"], "No such file or directory"),
+        (["apply", "-y", "--json-into", "/dev/fd/900"], "Bad file descriptor"),
         (["completion", "tcsh"], "tcsh"),
     ],
 )
@@ -176,10 +123,12 @@ def test_apply_of_nothing_says_so_and_asks_nobody(fake, run):
     assert run("apply") == (0, "nothing to do; 2 resources unchanged\n", "")
 
 
-def test_apply_json_prints_events_and_the_result_and_nothing_else(fake, run):
+def test_apply_json_prints_one_stream_and_nothing_else(fake, run):
     code, out, _ = run("apply", "-y", "--json")
     assert code == 0
-    assert [json.loads(line)["event"] for line in out.splitlines()] == ["run-started", "step-ended", "result"]
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["event"] for line in lines] == ["version", "plan", "run-started", "step-ended", "result", "exit"]
+    assert (lines[0]["format"], lines[0]["command"], lines[-1]["code"]) == ("1.0", "apply", 0)
 
 
 @pytest.mark.parametrize(

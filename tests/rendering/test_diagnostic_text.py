@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from mlops.core.diagnostics import Diagnostic, Origin, Severity
 from mlops.core.errors import SpecError, StalePlan
-from mlops.rendering import diagnostics, machine
+from mlops.rendering import diagnostics
 from mlops.rendering.looks import Look
 
 LINES = {("conf/model/credit.yaml", 7): "  max_dept: 6", ("conf/model/credit.yaml", 2): "label: defalt\x1b[2J"}
@@ -41,10 +39,3 @@ def test_all_problems_read_as_their_golden_text(golden):
 def test_an_error_without_a_place_is_its_message_and_its_hint():
     text = diagnostics.error(StalePlan("the plan is stale: model.a changed", "plan again"), Look(), read_line)
     assert text == "error[stale-plan] the plan is stale: model.a changed\n  hint: plan again"
-
-
-def test_an_error_for_machines_holds_every_diagnostic():
-    found = json.loads(machine.error(PROBLEMS))
-    assert found["event"] == "error"
-    assert [each["code"] for each in found["diagnostics"]] == ["no-column", "bad-override", "unknown-field", "type", "slow"]
-    assert found["diagnostics"][2]["origin"] == {"file": "conf/model/credit.yaml", "line": 7, "column": 3, "override": None}

@@ -74,11 +74,11 @@ def test_status_is_a_line_for_each_kept_thing():
         {"address": "rollout.a", "found": None, "facts": {"url": "http://h:1", "replicas": 2}},
         {"address": "rollout.bc", "found": ["one is dead", "one is old"], "facts": {}},
     ]
-    assert records.status(found, Look()).splitlines() == [
+    assert records.status(found, (), Look()).splitlines() == [
         "rollout.a   as recorded                url http://h:1, replicas 2",
         "rollout.bc  [one is dead, one is old]",
     ]
-    assert records.status([], Look()) == "nothing is running"
+    assert records.status([], (), Look()) == "nothing is running"
 
 
 def test_status_has_a_line_below_for_each_replica():
@@ -87,7 +87,7 @@ def test_status_has_a_line_below_for_each_replica():
         {"pid": 99, "version": "e291", "state": "dead", "ended": "by signal 9", "log": "/l/2.log"},
     ]
     found = [{"address": "rollout.a", "found": None, "facts": {"url": "http://h:1", "replicas": replicas}}]
-    assert records.status(found, Look()).splitlines() == [
+    assert records.status(found, (), Look()).splitlines() == [
         "rollout.a  as recorded  url http://h:1",
         "  replica 1  pid 14403  version e291  state ready  log /l/1.log",
         "  replica 2  pid 99     version e291  state dead   ended by signal 9  log /l/2.log",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -11,8 +10,8 @@ from mlops.core.addresses import Address
 from mlops.core.diagnostics import Origin
 from mlops.core.events import Event
 from mlops.core.executions import Failure, Outcome, Result, Status
-from mlops.core.plans import FORMAT, Action, Change, Do, FieldChange, Plan, Reason, Step
-from mlops.rendering import machine, progress, results
+from mlops.core.plans import FORMAT, Action, Change, Do, FieldChange, Plan, Reason, Standing, Step
+from mlops.rendering import progress, results
 from mlops.rendering.looks import Look
 
 PLAN = Plan(
@@ -90,7 +89,7 @@ def test_result_reads_as_its_golden_text(name, golden):
     ("name", "failed"), [("done", False), ("refused", True), ("broken", True), ("warned", False), ("interrupted", False)]
 )
 def test_an_apply_has_failed_when_a_step_failed_was_blocked_or_a_verdict_was_not_passed(name, failed):
-    assert results.has_failed(CASES[name]) is failed
+    assert results.has_failed(CASES[name], PLAN) is failed
 
 
 def test_a_failure_names_the_changed_field_that_its_message_quotes():
@@ -113,7 +112,7 @@ def test_a_verdict_that_was_known_before_is_shown_where_it_blocks():
 
 
 def test_a_failing_verdict_alone_fails_the_apply():
-    assert results.has_failed(Result((Outcome("test.a/judge", Status.DONE, facts={"passed": False, "checks": []}),), 1.0))
+    assert results.has_failed(Result((Outcome("test.a/judge", Status.DONE, facts={"passed": False, "checks": []}),), 1.0), PLAN)
 
 
 EVENTS = [
@@ -166,14 +165,17 @@ def test_an_event_is_one_plain_line_or_none(event, line):
     assert progress.line(event, Look()) == line
 
 
-def test_machine_output_is_one_json_object_a_line():
-    event = Event("step-ended", "model.a", "model.a/fit", {"status": "done"})
-    assert json.loads(machine.event(event)) == {
-        "event": "step-ended",
-        "address": "model.a",
-        "step": "model.a/fit",
-        "status": "done",
-    }
-    found = json.loads(machine.result(BROKEN, PLAN))
-    assert [outcome["status"] for outcome in found["outcomes"]] == ["failed", "done", "dropped", "failed"]
-    assert "\n" not in machine.result(BROKEN, PLAN)
+def test_a_verdict_that_stands_fails_the_apply_and_is_shown_once():
+    checks = (CHECKS[0],)
+    verdict = Standing(Address("test.credit"), "2026-11-24T10:00:00.000+00:00", checks)
+    lines = results.text(DONE, replace(PLAN, standing=(verdict,)), Look(), where).splitlines()
+    assert lines == [
+        "test.credit did not pass (recorded 2026-11-24 10:00:00 UTC)",
+        "  check    expected  got",
+        "  roc_auc  ≥ 0.78    0.7123",
+        "",
+        "Failed: 1 step done, 1 unchanged in 13 s (estimated 12 s)",
+    ]
+    blocking = (Change(Address("rollout.credit"), Action.CREATE, (Reason("blocked", {"tests": {"test.credit": checks}}),)),)
+    again = results.text(DONE, replace(PLAN, changes=blocking, standing=(verdict,)), Look(), where)
+    assert again.count("did not pass") == 1
