@@ -15,7 +15,7 @@ from mlops.core.errors import MlopsError, PlanError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.plans import Do
 from mlops.core.worlds import Place
-from mlops.engine import applying, checking, choosing, observing, planning, verdicts
+from mlops.engine import applying, checking, choosing, explaining, observing, planning, verdicts
 from mlops.engine.retrying import Retries
 from mlops.policies import judging
 from mlops.stores.sql import SqlStore
@@ -27,14 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from mlops.core.addresses import Address
     from mlops.core.events import Emit
     from mlops.core.executions import Executor
+    from mlops.core.explanations import Explanation
     from mlops.core.plans import Plan, Standing, Step
     from mlops.core.resources import Kind
     from mlops.core.rulings import Ruling
     from mlops.core.settings import Composition, Settings
     from mlops.core.states import Entry, Lease, Realisation, State
     from mlops.core.worlds import Report
+    from mlops.engine.drafting import Work
 
 
 @lru_cache(maxsize=1)
@@ -108,6 +111,19 @@ class Project:
         scope = choosing.choose(self.composition, self.state(), kinds(), options)
         observed = observing.observe(scope, kinds(), self.world)
         return planning.plan(scope, observed, kinds(), _Reachable(self.store, self.world))
+
+    def explain(self, address: Address) -> Explanation:
+        """Plan the resource and what it needs, and return what the plan of it was made of.
+
+        Raises:
+            SpecError, PlanError: as `plan` does.
+        """
+        scope = choosing.choose(self.composition, self.state(), kinds(), choosing.Options((address,)))
+        observed = observing.observe(scope, kinds(), self.world)
+        reader = _Reachable(self.store, self.world)
+        works: list[Work] = []
+        plan = planning.plan(scope, observed, kinds(), reader, works.append)
+        return explaining.explain(address, plan, works, scope, observed, reader)
 
     def judge(self, plan: Plan) -> tuple[Ruling, ...]:
         """Return what the project's policies say of the plan; the same plan is judged once.

@@ -38,6 +38,11 @@ class Draft:
     realisation: Realisation | None = None
     given: Mapping[str, str] = field(default_factory=dict)  # outputs that are imported
 
+    @property
+    def source(self) -> StepRecord | Realisation | None:
+        """Where outputs and facts come from that are known without running anything."""
+        return self.recorded if self.do is None else self.realisation
+
 
 @dataclass(slots=True)
 class Work:
@@ -138,7 +143,7 @@ class Drafter:
 
     def learn(self, work: Work, draft: Draft) -> None:
         """Note what is known of the step's outputs and facts, for those who read them."""
-        source = draft.recorded if draft.do is None else draft.realisation
+        source = draft.source
         address = work.resource.address
         for name in draft.template.outputs:
             ref = f"{address}/{name}"
