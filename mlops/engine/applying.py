@@ -329,7 +329,7 @@ class _Run:
         if isinstance(message, Outcome):
             pause = self.attempts.pause(message)
             if pause is None:
-                self.end(self.steps[message.step], message)
+                self.end(self.steps[message.step], self.attempts.told(message))
             else:
                 self.put_off(self.steps[message.step], message, pause)
         elif isinstance(message, Checkpoint):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ class Attempts:
     def of(self, step: str) -> int:
         """Return the number of the step's attempt, counted from 1."""
         return self._made.get(step, 0) + 1
+
+    def told(self, outcome: Outcome) -> Outcome:
+        """Return the outcome; its failure says how often the step was attempted, where that is more than once."""
+        failure, made = outcome.failure, self.of(outcome.step)
+        if failure is None or made == 1:
+            return outcome
+        return replace(outcome, failure=replace(failure, message=f"{failure.message} ({made} attempts)"))
 
     def pause(self, outcome: Outcome) -> float | None:
         """Return the seconds to wait before the step is attempted again, or None where the outcome stands.

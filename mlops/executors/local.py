@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from mlops.executors import memory
 from mlops.executors.deaths import explain, out_of_memory
 from mlops.executors.needs import Left, choose, share, total
 from mlops.executors.threads import Threads
-from mlops.executors.workers import DURABLE, Allotment, Work, work
+from mlops.executors.workers import DURABLE, Allotment, Work, keep_output, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     Message = Event | Checkpoint | Outcome
 
 QUICK = 0.05  # seconds: shorter steps are handed out several at a time, and begun in one transaction
-AHEAD = 16  # steps a worker, then
+AHEAD = 32  # steps a worker, then
+LINGER = 0.02  # seconds that messages are gathered, at most, while the workers have steps before them
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -147,20 +149,27 @@ class Local:
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
         """Return what happened since, at least one message unless `timeout` seconds pass."""
-        found: deque[Message] = deque()
-        try:
-            found.append(self._messages.get(timeout=timeout))
-            while not self._messages.empty():
-                found.append(self._messages.get())
-        except Empty:
+        found = self._gather(timeout)
+        if not found:
             self._look()
-            return ()
         for message in found:
             if isinstance(message, Outcome):
                 self._here.discard(message.step)
                 if self._open.pop(message.step, None) is not None:
                     self._pace = message.seconds if self._pace is None else 0.9 * self._pace + 0.1 * message.seconds
         return tuple(found)
+
+    def _gather(self, timeout: float | None) -> list[Message]:
+        """Wait for a message, and for more of them while the workers have enough to do: they are written down together."""
+        found: list[Message] = []
+        until = time.monotonic() + LINGER
+        with suppress(Empty):
+            found.append(self._messages.get(timeout=timeout))
+            while len(self._waiting) > self._needs.workers:
+                found.append(self._messages.get(timeout=max(0.0, until - time.monotonic())))
+            while True:
+                found.append(self._messages.get_nowait())
+        return found
 
     def acknowledge(self, checkpoint: Checkpoint) -> None:
         """Let the step go on."""
@@ -179,6 +188,7 @@ class Local:
             worker.end()
             worker.process.join()
             worker.pipe.close()
+            keep_output(self._outputs, worker.pid, worker.step.id if worker.step is not None else None)
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
@@ -250,6 +260,7 @@ class Local:
             if not self._is_closed:
                 self._workers.remove(worker)
                 worker.pipe.close()
+                keep_output(self._outputs, worker.pid, step.id if step is not None else None)
                 self._assign()
         if step is not None and need is not None and not self._is_closed:
             self._messages.put(Outcome(step.id, Status.FAILED, failure=self._death(worker, need)))

@@ -51,10 +51,10 @@ class Work:
 
 def work(pipe: Connection, run_step: RunStep, outputs: Path) -> None:
     """Run steps until the pipe closes; that is the main function of a worker process."""
-    os.setsid()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # blocked since its birth, see `local`
+    _leave_terminal()
     works: SimpleQueue[Work] = SimpleQueue()
     reports: list[StepReport] = []
+    output = _Output(outputs)
 
     def listen() -> None:
         while True:
@@ -71,9 +71,19 @@ def work(pipe: Connection, run_step: RunStep, outputs: Path) -> None:
     while True:
         one = works.get()
         reports[:] = [StepReport(one.step.id, pipe.send, one.last)]
-        with _printing_to(outputs / f"{one.step.id.replace('/', '.')}.out"), _within(one.allotment):
+        with _within(one.allotment):
             outcome = run_step(one.step, reports[-1])
+        output.keep(one.step.id)
         pipe.send(outcome)
+
+
+def _leave_terminal() -> None:
+    """Take a session of our own; what the terminal sent until now, while signals were held (see `local`), was for apply."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # drops what is held
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
@@ -113,22 +123,50 @@ def _bind(cores: tuple[int, ...] | set[int]) -> None:
             continue  # it has ended
 
 
-@contextmanager
-def _printing_to(path: Path) -> Iterator[None]:
-    """Let everything that is printed inside, by C libraries and child processes too, go to a file; none where nothing is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = os.dup(1), os.dup(2)
-    with path.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
+class _Output:
+    """Takes everything that the process prints, C libraries and children too: one file a step, and none where nothing is.
+
+    The file has a name of the worker's while the step runs, so that a short and silent step makes none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open()
+
+    def keep(self, step: str) -> None:
+        """Give what was printed since to the step."""
         sys.stdout.flush()
         sys.stderr.flush()
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
-        os.close(kept[0])
-        os.close(kept[1])
-        if not path.stat().st_size:
-            path.unlink()
+        if os.fstat(1).st_size:
+            keep_output(self._folder, os.getpid(), step)
+            self._open()
+
+    def _open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with _printed(self._folder, os.getpid()).open("ab") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+
+
+def keep_output(folder: Path, pid: int, step: str | None) -> None:
+    """Give what the worker printed to the step that it ran, after what an earlier attempt printed; drop nothing at all."""
+    printed = _printed(folder, pid)
+    try:
+        if not printed.stat().st_size:
+            printed.unlink()
+            return
+    except FileNotFoundError:
+        return  # it died before it printed anything
+    if step is None:
+        return
+    target = folder / f"{step.replace('/', '.')}.out"
+    if not target.exists():
+        printed.rename(target)
+        return
+    with target.open("ab") as file:
+        file.write(printed.read_bytes())
+    printed.unlink()
+
+
+def _printed(folder: Path, pid: int) -> Path:
+    return folder / f"worker-{pid}.out"

@@ -69,12 +69,12 @@ def test_steps_run_side_by_side_up_to_the_number_of_workers(local):
 def test_short_steps_are_asked_for_several_at_a_time_so_that_they_are_begun_together(local):
     local.submit(step("noop"))
     drain(local)
-    chosen = local.choose([step("noop", f"n{index}") for index in range(100)])
-    assert len(chosen) == 32
+    chosen = local.choose([step("noop", f"n{index}") for index in range(200)])
+    assert len(chosen) == 64
     for one in chosen:
         local.submit(one)
     assert local.choose([step("noop", "more")]) == []
-    assert len({outcome.step for outcome in drain(local, 32)}) == 32
+    assert len({outcome.step for outcome in drain(local, 64)}) == 64
 
 
 def test_a_step_that_waits_for_a_worker_is_not_lost_when_the_worker_dies(local):
@@ -98,7 +98,7 @@ def test_a_checkpoint_waits_until_it_is_durable_and_the_last_one_is_handed_in(lo
     assert isinstance(checkpoint, Checkpoint)
     assert local.wait(0.2) == ()
     local.acknowledge(checkpoint)
-    assert drain(local)[-1].facts == {"last": {"at": 0}}
+    assert drain(local)[-1].facts["last"] == {"at": 0}
 
 
 def test_progress_arrives_as_events(local):
@@ -144,7 +144,8 @@ def test_a_step_that_wants_more_memory_than_its_limit_fails_and_says_so_and_its_
         assert outcome.failure.message == "needed more memory than it could have; its limit is 300 MiB"
         assert "executor.limits" in outcome.failure.hint
         executor.submit(step("fill", "large", bytes=400 << 20))
-        assert drain(executor)[-1].facts == {"bytes": 400 << 20, "pid": pid}
+        facts = drain(executor)[-1].facts
+        assert (facts["bytes"], facts["pid"]) == (400 << 20, pid)
 
 
 def test_a_worker_that_the_machine_killed_for_memory_says_so(local, monkeypatch):
@@ -242,11 +243,19 @@ def test_a_worker_has_a_session_of_its_own_so_that_ctrl_c_on_the_terminal_does_n
 def test_what_a_step_and_its_children_print_goes_to_a_file_of_the_step(local, tmp_path, capfd):
     local.submit(step("print"))
     drain(local)
-    assert sorted((tmp_path / "toy.a.print.out").read_text().splitlines()) == ["printed by a child", "printed by the step"]
     assert capfd.readouterr().out == ""
+    assert sorted((tmp_path / "toy.a.print.out").read_text().splitlines()) == ["printed by a child", "printed by the step"]
     local.submit(step("noop"))
     drain(local)
+    local.close()
     assert [path.name for path in tmp_path.iterdir()] == ["toy.a.print.out"]
+
+
+def test_the_last_words_of_a_step_whose_worker_died_are_kept_with_those_of_its_other_attempts(local, tmp_path):
+    for _ in range(2):
+        local.submit(step("die", saying="good-bye"))
+        drain(local)
+    assert (tmp_path / "toy.a.die.out").read_text() == "good-bye\n" * 2
 
 
 def test_workers_die_with_the_process_of_apply(tmp_path):

@@ -14,30 +14,66 @@ from mlops.core.executions import Failure, Outcome, Status
 def run(step, report):
     """Do what the step's verb says."""
     started = time.monotonic()
-    if step.verb == "say":
-        report.progress("half", 0.5)
-    elif step.verb == "print":
-        sys.stdout.write("printed by the step\n")
-        subprocess.run(["echo", "printed by a child"], check=True)
-    elif step.verb == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif step.verb == "sleep":
-        time.sleep(step.op["seconds"])
-    elif step.verb == "look":
-        facts = {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "cores": sorted(os.sched_getaffinity(0)), "pid": os.getpid()}
-        time.sleep(step.op.get("seconds", 0))
-        return Outcome(step.id, Status.DONE, facts={**facts, "from": started, "to": time.monotonic()}, seconds=1.0)
-    elif step.verb == "fill":
-        try:
-            kept = bytearray(step.op["bytes"])
-        except MemoryError:
-            return Outcome(step.id, Status.FAILED, failure=Failure("memory", "needed more memory than it could have"))
-        return Outcome(step.id, Status.DONE, facts={"bytes": len(kept), "pid": os.getpid()})
-    elif step.verb == "start":
-        child = subprocess.Popen(["sleep", "60"])
-        report.progress(str(child.pid))
-        time.sleep(60)
-    elif step.verb == "checkpoint":
-        report.checkpoint({"at": 1})
-        return Outcome(step.id, Status.DONE, facts={"last": report.last})
-    return Outcome(step.id, Status.DONE, facts={"pid": os.getpid()}, seconds=time.monotonic() - started)
+    found = ACTS[step.verb](step.op, report)
+    if isinstance(found, Failure):
+        return Outcome(step.id, Status.FAILED, failure=found)
+    facts = {"pid": os.getpid(), "from": started, "to": time.monotonic(), **(found or {})}
+    return Outcome(step.id, Status.DONE, facts=facts, seconds=time.monotonic() - started)
+
+
+def say(_op, report):
+    report.progress("half", 0.5)
+
+
+def tell(_op, _report):
+    sys.stdout.write("printed by the step\n")
+    subprocess.run(["echo", "printed by a child"], check=True)
+
+
+def die(op, _report):
+    if "saying" in op:
+        subprocess.run(["echo", op["saying"]], check=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleep(op, _report):
+    time.sleep(op["seconds"])
+
+
+def look(op, _report):
+    """Tell what the step was given."""
+    time.sleep(op.get("seconds", 0))
+    return {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "cores": sorted(os.sched_getaffinity(0))}
+
+
+def fill(op, _report):
+    """Take memory, as `project.run_step` would."""
+    try:
+        return {"bytes": len(bytearray(op["bytes"]))}
+    except MemoryError:
+        return Failure("memory", "needed more memory than it could have")
+
+
+def start(_op, report):
+    """Leave a child behind that outlives the step if nobody ends it."""
+    child = subprocess.Popen(["sleep", "60"])
+    report.progress(str(child.pid))
+    child.wait()
+
+
+def checkpoint(_op, report):
+    report.checkpoint({"at": 1})
+    return {"last": report.last}
+
+
+ACTS = {
+    "noop": lambda _op, _report: None,
+    "say": say,
+    "print": tell,
+    "die": die,
+    "sleep": sleep,
+    "look": look,
+    "fill": fill,
+    "start": start,
+    "checkpoint": checkpoint,
+}
