@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.composing import caching, linking, settling
-from mlops.composing.compiling import compile_spec, not_finite
+from mlops.composing.compiling import not_finite
 from mlops.composing.drafts import Drafts
 from mlops.composing.layering import isolated
 from mlops.composing.merging import Merged, merge
@@ -20,6 +20,7 @@ from mlops.composing.resolving import Resolver
 from mlops.composing.sources import ROOT
 from mlops.core.addresses import Address
 from mlops.core.digests import digest
+from mlops.core.resources import compile_spec
 from mlops.core.settings import Composition
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _still_holds(entry: Entry, drafts: Drafts) -> bool:
 
 def _compiled(drafts: Drafts, address: str, spec: Spec) -> tuple[Resource | None, list[Diagnostic]]:
     try:
-        return compile_spec(drafts.kind(address), address, spec), []
+        return compile_spec(drafts.kind(address), Address(address), spec, drafts.lifecycle(address)), []
     except ValueError:
         wrong = not_finite(spec)
         if not wrong:

@@ -22,7 +22,7 @@ from mlops.composing.origins import Written  # noqa: TC001 - msgspec reads it at
 from mlops.composing.sources import Source  # noqa: TC001 - msgspec reads it at run time
 from mlops.core.addresses import Address, Ref
 from mlops.core.ops import Template
-from mlops.core.resources import Resource
+from mlops.core.resources import PLAIN, Lifecycle, Resource
 from mlops.core.worlds import Request
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
     inputs: dict[str, tuple[str, dict[str, Any], str]]
     gates: tuple[str, ...]
     refs: tuple[tuple[str, str], ...]
+    lifecycle: dict[str, Any] | None
 
     def resource(self) -> Resource:
         """Return the resource."""
@@ -73,6 +74,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
             {name: Request(*request) for name, request in self.inputs.items()},
             tuple(map(Ref, self.gates)),
             tuple((path, Ref(ref)) for path, ref in self.refs),
+            PLAIN if self.lifecycle is None else Lifecycle.model_validate(self.lifecycle),
         )
 
 
@@ -89,6 +91,7 @@ def entry(resource: Resource, key: bytes, asked: dict[str, bytes | None]) -> Ent
         {name: (it.door, dict(it.arguments), it.field) for name, it in resource.inputs.items()},
         tuple(map(str, resource.gates)),
         tuple((path, str(ref)) for path, ref in resource.refs),
+        None if resource.lifecycle is PLAIN else resource.lifecycle.model_dump(),
     )
 
 

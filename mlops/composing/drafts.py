@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlops.composing import lifecycles
 from mlops.composing.reading import CLOSED
 from mlops.composing.settling import fingerprint
 from mlops.composing.sources import bad_name
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mlops.composing.merging import Merged
     from mlops.composing.problems import Problems
     from mlops.composing.resolving import Resolver
-    from mlops.core.resources import Kind
+    from mlops.core.resources import Kind, Lifecycle
     from mlops.core.specs import Spec
 
 
@@ -36,6 +37,7 @@ class Drafts:
         self._problems = problems
         self._data: dict[str, Any] = {}
         self._specs: dict[str, Spec | None] = {}
+        self._lifecycles: dict[str, Lifecycle] = {}
 
     def enter(self, composed: Mapping[str, Any], settings: bytes) -> None:
         """Take in what Hydra merged, not resolved, and all direct files; `settings` is the fingerprint of the settings."""
@@ -61,10 +63,15 @@ class Drafts:
             self._specs[address] = None
             data = self._resolved(address)
             if address in self._data:
-                self._specs[address], wrong = validate(self.kind(address).Spec, data)
-                if self._problems.tell(address, wrong):
+                fields, self._lifecycles[address], misfits = lifecycles.split(data, self.kind(address))
+                self._specs[address], wrong = validate(self.kind(address).Spec, fields)
+                if self._problems.tell(address, [*wrong, *misfits]):
                     self.broken.add(address)
         return self._specs[address]
+
+    def lifecycle(self, address: str) -> Lifecycle:
+        """Return the lifecycle of a resource that has a spec."""
+        return self._lifecycles[address]
 
     def data(self, address: str) -> Any:
         """Return the plain data that a spec is made of; None where it cannot be looked at."""

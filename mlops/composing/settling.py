@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlops.composing.reading import Document
     from mlops.composing.resolving import Resolver
 
-TOP = ("project", *OWN, "store", "executor")
+TOP = ("project", *OWN, "store", "executor", "moved", "removed", "import")
 """The keys of config.yaml that `Settings` has."""
 
 

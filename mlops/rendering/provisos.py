@@ -20,7 +20,7 @@ def lines(plan: Plan, look: Look) -> Iterator[str]:
         yield ""
         yield look.paint("Not planned before this is applied:", "change")
         yield from table([[address, clean(why)] for address, why in plan.deferred.items()], "  ")
-    if not plan.complete:
+    if not plan.complete and plan.steps:
         yield ""
         yield f"This plan is not complete{_asked(plan)}: plan again after it is applied."
     if plan.problems:

@@ -96,7 +96,7 @@ def _words(reason: Reason, change: Change) -> str:
         case "spec":
             return _changed_fields(change)
         case "input":
-            return f"{detail['name']} changed{_amounts(detail.get('facts_before') or {}, detail.get('facts') or {})}"
+            return f"{detail['name']} changed{amounts(detail.get('facts_before') or {}, detail.get('facts') or {})}"
         case "output":
             return _output(detail)
         case "upstream":
@@ -121,7 +121,7 @@ def _output(detail: Mapping[str, Any]) -> str:
     return f"{rollout} changed"
 
 
-def _amounts(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+def amounts(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """Return ` (4,454 → 4,455 rows)` for the first amount that both observations have."""
     for name, say in (("rows", words.number), ("bytes", words.size)):
         if name in before and name in after:
@@ -139,7 +139,7 @@ def details(change: Change) -> list[tuple[str, str, str]]:
     rows = [row for one in change.fields for row in _field(one)]
     for reason in change.reasons:
         if reason.code == "input":
-            rows += _capped([*_input(reason.detail)])
+            rows += capped([*found(reason.detail["name"], reason.detail["before"], reason.detail["after"])])
         elif reason.code == "output":
             rows.append((str(reason.detail["ref"]).partition("|")[0], _digests(reason.detail), ""))
     return rows
@@ -185,10 +185,10 @@ def _said(item: Any) -> Any:
     return {name: part for name, part in item.items() if part not in (None, [], {})} if isinstance(item, dict) else item
 
 
-def _input(detail: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    before, after = detail["before"], detail["after"]
+def found(name: str, before: Any, after: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield (what, before → after, "") for an input: one row for each file or package of it that changed."""
     if not isinstance(before, dict) or not isinstance(after, dict):
-        yield detail["name"], f"{_found(before)} → {_found(after)}", ""
+        yield name, f"{_found(before)} → {_found(after)}", ""
         return
     for name in sorted(before.keys() | after.keys()):
         if name not in before:
@@ -211,5 +211,6 @@ def _digests(detail: Mapping[str, Any]) -> str:
     return f"{side(detail['before'])} → {side(detail['after'])}"
 
 
-def _capped(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+def capped(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Return as many rows as people still read, and how many more there are."""
     return rows if len(rows) <= _MOST else [*rows[: _MOST - 1], (f"and {len(rows) - _MOST + 1} more", "", "")]

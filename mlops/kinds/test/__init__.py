@@ -67,6 +67,7 @@ class Test(Kind):
     name: ClassVar[str] = "test"
     Spec: ClassVar[type[AnySpec]] = specs.Spec
     ops: ClassVar[tuple[type[Op], ...]] = (RunChecks,)
+    can_import: ClassVar[bool] = False
 
     def outputs(self, _spec: specs.Spec) -> tuple[str, ...]:
         """Return `verdict`."""
