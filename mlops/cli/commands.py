@@ -1,4 +1,7 @@
-"""The commands: each opens the project, asks it for one thing, and prints what rendering makes of it."""
+"""The commands that plan and apply: each opens the project, asks it for one thing, and prints what rendering makes of it.
+
+Those that look are in `looking`, those that set something up in `starting`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlops.cli.arguments import Arguments, address, known, suggest
-from mlops.cli.sessions import Session, complain, look, say
+from mlops.cli.sessions import Session, complain, confirm, look, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +168,7 @@ def apply(session: Session, /, words: tuple[str, ...], replace: tuple[str, ...],
     if replace:
         message = f"--replace: {arguments.plan} is a finished plan; give it to `mlops plan --out`"
         raise click.UsageError(message)
-    saved = _read(arguments.plan)
+    saved = read(arguments.plan)
     with session.project(saved.settings.get("overrides", ())) as project:
         project.reason = reason
         return _apply(session, project, saved, **flags)
@@ -207,7 +210,7 @@ def _apply(session: Session, project: Project, made: Plan, *, yes: bool) -> int:
         say(_text(made))
     _heed(session, project.judge(made))
     if made.steps and not yes:
-        _confirm(session)
+        confirm(session, "Apply this?")
     if not made.steps and not session.machine:
         return StepsFailed.exit_code if made.standing else 0
     if not session.machine:
@@ -222,22 +225,14 @@ def _apply(session: Session, project: Project, made: Plan, *, yes: bool) -> int:
     return StepsFailed.exit_code if results.has_failed(result, made) else 0
 
 
-def _confirm(session: Session) -> None:
-    if session.machine or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        message = "there is nobody to ask: say --yes to apply without being asked"
-        raise click.UsageError(message)
-    if not click.confirm("\nApply this?"):
-        message = "nothing was changed"
-        raise click.ClickException(message)
-
-
 def _text(made: Plan) -> str:
     from mlops.rendering import plans
 
     return plans.text(made, look(sys.stdout))
 
 
-def _read(path: Path) -> Plan:
+def read(path: Path) -> Plan:
+    """Return the plan in the file; raise PlanError where it is none."""
     import json
 
     from mlops.core import plans
@@ -262,150 +257,3 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise PlanError(message, "name a file in a folder that exists and may be written to") from None
-
-
-@commands.command()
-@one_argument
-@click.pass_obj
-def show(session: Session, /, words: tuple[str, ...]) -> None:
-    """Show what is configured and recorded.
-
-    With ADDRESS: the spec, where each value was written, and what was made. Without: one line for each resource.
-    """
-    from mlops.rendering import records
-
-    wanted, overrides = Arguments.about_one(words)
-    with session.project(overrides) as project:
-        resources, recorded = project.composition.resources, project.state().records
-        if wanted is None:
-            say(records.overview(resources, recorded, look(sys.stdout)))
-            return
-        (one,) = known([wanted], project)
-        say(records.resource(one, resources.get(one), recorded.get(one), project.composition.origins, look(sys.stdout)))
-
-
-@commands.command()
-@one_argument
-@click.pass_obj
-def history(session: Session, /, words: tuple[str, ...]) -> None:
-    """Show what was done, oldest first."""
-    from mlops.rendering import records
-
-    wanted, overrides = Arguments.about_one(words)
-    with session.project(overrides) as project:
-        one = known([wanted], project)[0] if wanted is not None else None
-        say(records.history(project.history(one), look(sys.stdout)))
-
-
-@commands.command()
-@click.argument("before", shell_complete=suggest)
-@click.argument("after", shell_complete=suggest)
-@click.pass_obj
-def diff(session: Session, before: str, after: str) -> None:
-    """Compare two plans or two resources.
-
-    BEFORE and AFTER are two .json files of plans, or two addresses: then specs, facts and outputs are compared.
-    """
-    from mlops.rendering import records
-
-    plans = [word for word in (before, after) if word.endswith(".json")]
-    if len(plans) == 1:
-        message = "compare two plans or two addresses, not one of each"
-        raise click.UsageError(message)
-    if plans:
-        sides = [records.of_plan(_read(Path(path))) for path in plans]
-    else:
-        with session.project() as project:
-            wanted = known([address(before), address(after)], project)
-            resources, recorded = project.composition.resources, project.state().records
-            sides = [records.of_resource(resources.get(one), recorded.get(one)) for one in wanted]
-    say(records.differences(sides[0], sides[1], look(sys.stdout)))
-
-
-@commands.command()
-@click.option("--dot", "form", flag_value="dot", help="Print the language of Graphviz.")
-@click.option("--mermaid", "form", flag_value="mermaid", help="Print the language of Mermaid.")
-@click.pass_obj
-def graph(session: Session, form: str | None) -> None:
-    """Show what needs what, as a tree."""
-    from mlops.engine.graphs import needs
-    from mlops.rendering import graphs
-
-    with session.project() as project:
-        found = {str(one): sorted(needs(resource)) for one, resource in project.composition.resources.items()}
-    say({"dot": graphs.dot, "mermaid": graphs.mermaid}.get(form or "", graphs.tree)(found))
-
-
-@commands.command()
-@overrides_argument
-@click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
-@click.pass_obj
-def status(session: Session, /, words: tuple[str, ...], **flags: bool) -> int:
-    """Look at what runs: is it as recorded? And did every test pass?"""
-    from mlops.core.errors import StepsFailed
-    from mlops.rendering import records
-
-    arguments = Arguments.without_plan(words)
-    if arguments.addresses:
-        message = f"status looks at everything that runs: leave out {arguments.addresses[0]}"
-        raise click.UsageError(message)
-    with session.project(arguments.overrides) as project:
-        while True:
-            standing = project.standing()
-            text = records.status(project.status(), standing, look(sys.stdout))
-            if flags["watch"] and sys.stdout.isatty():
-                click.clear()
-            if not say(text) or not flags["watch"]:
-                return StepsFailed.exit_code if standing else 0
-            project.world.clock.sleep(2.0)
-
-
-@commands.command()
-@click.option("--run", "run", metavar="RUN", help="Id of the run, as `mlops history` shows it; the last one otherwise.")
-@click.pass_obj
-def log(session: Session, run: str | None) -> None:
-    """Print the log of a run: JSON, one object a line."""
-    from mlops import logs
-
-    say(logs.read(session.root, run))
-
-
-@commands.command()
-@click.argument("folder", type=folder_type, default=".")
-def init(folder: Path) -> None:
-    """Begin a small project that plans at once."""
-    from mlops import kinds, scaffolds, schemas
-
-    found = kinds.load()
-    written = [*scaffolds.write(folder), *schemas.write(folder / "schemas", found)]
-    say("\n".join(str(path) for path in written))
-    say(f"\nnext: {'' if folder == Path() else f'cd {folder} && '}mlops plan")
-
-
-@commands.command(name="schemas")
-@click.argument("folder", type=folder_type, required=False)
-@click.pass_obj
-def write_schemas(session: Session, folder: Path | None) -> None:
-    """Write the JSON Schemas that editors use.
-
-    FOLDER is the project's schemas/ where none is named. The first line of each YAML file names its schema.
-    """
-    from mlops import kinds, schemas
-
-    say("\n".join(str(path) for path in schemas.write(folder or session.root / "schemas", kinds.load())))
-
-
-@commands.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
-    """Print what makes a shell complete words.
-
-    For bash, put this into ~/.bashrc (zsh: ~/.zshrc):  eval "$(mlops completion bash)"
-
-    It completes commands, options, addresses and the keys of overrides.
-    """
-    from click.shell_completion import get_completion_class
-
-    found = get_completion_class(shell)
-    if found is not None:
-        say(found(commands, {}, "mlops", "_MLOPS_COMPLETE").source())

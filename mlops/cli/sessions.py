@@ -164,6 +164,21 @@ class Session:
             yield tell
 
 
+def confirm(session: Session, question: str) -> None:
+    """Ask, and go on only after a yes.
+
+    Raises:
+        UsageError: there is nobody to ask.
+        ClickException: the answer is no.
+    """
+    if session.machine or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        message = "there is nobody to ask: say --yes to go on without being asked"
+        raise click.UsageError(message)
+    if not click.confirm(f"\n{question}"):
+        message = "nothing was changed"
+        raise click.ClickException(message)
+
+
 def _now() -> str:
     from mlops.world.clock import SystemClock
 

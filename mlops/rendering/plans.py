@@ -100,10 +100,10 @@ def _change(change: Change, layout: _Layout, look: Look) -> Iterator[str]:
     yield f"{head}{GAP}{pad(first, layout.why)}{GAP}{look.paint(_approximately(change), 'dim')}".rstrip()
     margin = " " * (2 + layout.address + len(GAP))
     yield from (margin + line for line in rest)
-    yield from _details(reasons.details(change), look)
+    yield from details(reasons.details(change), look)
 
 
-def _details(rows: list[tuple[str, str, str]], look: Look) -> Iterator[str]:
+def details(rows: list[tuple[str, str, str]], look: Look) -> Iterator[str]:
     """Lay out (what, before → after, where); where stands below its value when the terminal is too narrow for both."""
     if not rows:
         return

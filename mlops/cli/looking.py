@@ -1,0 +1,127 @@
+"""The commands that look: what is configured, recorded and running, why, and since when. None of them changes anything."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlops.cli.arguments import Arguments, address, known, suggest
+from mlops.cli.commands import commands, one_argument, overrides_argument, read
+from mlops.cli.sessions import look, say
+from mlops.cli.state import lock, state
+
+if TYPE_CHECKING:
+    from mlops.cli.sessions import Session
+
+
+@commands.command()
+@one_argument
+@click.pass_obj
+def show(session: Session, /, words: tuple[str, ...]) -> None:
+    """Show what is configured and recorded.
+
+    With ADDRESS: the spec, where each value was written, and what was made. Without: one line for each resource.
+    """
+    from mlops.rendering import records
+
+    wanted, overrides = Arguments.about_one(words)
+    with session.project(overrides) as project:
+        resources, recorded = project.composition.resources, project.state().records
+        if wanted is None:
+            say(records.overview(resources, recorded, look(sys.stdout)))
+            return
+        (one,) = known([wanted], project)
+        say(records.resource(one, resources.get(one), recorded.get(one), project.composition.origins, look(sys.stdout)))
+
+
+@commands.command()
+@one_argument
+@click.pass_obj
+def history(session: Session, /, words: tuple[str, ...]) -> None:
+    """Show what was done, oldest first."""
+    from mlops.rendering import records
+
+    wanted, overrides = Arguments.about_one(words)
+    with session.project(overrides) as project:
+        one = known([wanted], project)[0] if wanted is not None else None
+        say(records.history(project.history(one), look(sys.stdout)))
+
+
+@commands.command()
+@click.argument("before", shell_complete=suggest)
+@click.argument("after", shell_complete=suggest)
+@click.pass_obj
+def diff(session: Session, before: str, after: str) -> None:
+    """Compare two plans or two resources.
+
+    BEFORE and AFTER are two .json files of plans, or two addresses: then specs, facts and outputs are compared.
+    """
+    from mlops.rendering import records
+
+    plans = [word for word in (before, after) if word.endswith(".json")]
+    if len(plans) == 1:
+        message = "compare two plans or two addresses, not one of each"
+        raise click.UsageError(message)
+    if plans:
+        sides = [records.of_plan(read(Path(path))) for path in plans]
+    else:
+        with session.project() as project:
+            wanted = known([address(before), address(after)], project)
+            resources, recorded = project.composition.resources, project.state().records
+            sides = [records.of_resource(resources.get(one), recorded.get(one)) for one in wanted]
+    say(records.differences(sides[0], sides[1], look(sys.stdout)))
+
+
+@commands.command()
+@click.option("--dot", "form", flag_value="dot", help="Print the language of Graphviz.")
+@click.option("--mermaid", "form", flag_value="mermaid", help="Print the language of Mermaid.")
+@click.pass_obj
+def graph(session: Session, form: str | None) -> None:
+    """Show what needs what, as a tree."""
+    from mlops.engine.graphs import needs
+    from mlops.rendering import graphs
+
+    with session.project() as project:
+        found = {str(one): sorted(needs(resource)) for one, resource in project.composition.resources.items()}
+    say({"dot": graphs.dot, "mermaid": graphs.mermaid}.get(form or "", graphs.tree)(found))
+
+
+@commands.command()
+@overrides_argument
+@click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
+@click.pass_obj
+def status(session: Session, /, words: tuple[str, ...], **flags: bool) -> int:
+    """Look at what runs: is it as recorded? And did every test pass?"""
+    from mlops.core.errors import StepsFailed
+    from mlops.rendering import records
+
+    arguments = Arguments.without_plan(words)
+    if arguments.addresses:
+        message = f"status looks at everything that runs: leave out {arguments.addresses[0]}"
+        raise click.UsageError(message)
+    with session.project(arguments.overrides) as project:
+        while True:
+            standing = project.standing()
+            text = records.status(project.status(), standing, look(sys.stdout))
+            if flags["watch"] and sys.stdout.isatty():
+                click.clear()
+            if not say(text) or not flags["watch"]:
+                return StepsFailed.exit_code if standing else 0
+            project.world.clock.sleep(2.0)
+
+
+@commands.command()
+@click.option("--run", "run", metavar="RUN", help="Id of the run, as `mlops history` shows it; the last one otherwise.")
+@click.pass_obj
+def log(session: Session, run: str | None) -> None:
+    """Print the log of a run: JSON, one object a line."""
+    from mlops import logs
+
+    say(logs.read(session.root, run))
+
+
+for group in (state, lock):
+    commands.add_command(group)
