@@ -18,6 +18,7 @@ from mlops.core.worlds import Place
 from mlops.engine import applying, checking, choosing, explaining, observing, planning, verdicts
 from mlops.engine.retrying import Retries
 from mlops.policies import judging
+from mlops.stores.maintaining import Maintenance
 from mlops.stores.sql import SqlStore
 from mlops.world import chance, hosts, owners, rego
 from mlops.world.doors import STATE, Doors
@@ -85,6 +86,13 @@ class Project:
     def store(self) -> SqlStore:
         """The recorded state."""
         return SqlStore(self.settings.store.url, self.root, self.world.clock, owners.is_gone, self.settings.project)
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """The environment's state in the hands of a person."""
+        settings = self.settings
+        has = self.world.artifacts.has
+        return Maintenance(self.store, settings.project, settings.environment, owners.owner(), self.run, self.world.clock, has)
 
     def close(self) -> None:
         """Give the store back."""
