@@ -39,6 +39,27 @@ def show(session: Session, /, words: tuple[str, ...]) -> None:
 
 @commands.command()
 @one_argument
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def explain(session: Session, /, words: tuple[str, ...], *, as_json: bool) -> None:
+    """Explain why ADDRESS will change, or why it stays.
+
+    For each of its steps: what its key is made of, as recorded and as it is now, and from whom its outputs could be reused.
+    """
+    from mlops.rendering import explanations
+
+    session.machine = as_json
+    wanted, overrides = Arguments.about_one(words)
+    if wanted is None:
+        message = "name the address that is to be explained, for example model.credit"
+        raise click.UsageError(message)
+    with session.project(overrides) as project:
+        found = project.explain(*known([wanted], project))
+        say(explanations.as_json(found) if as_json else explanations.text(found, look(sys.stdout)))
+
+
+@commands.command()
+@one_argument
 @click.pass_obj
 def history(session: Session, /, words: tuple[str, ...]) -> None:
     """Show what was done, oldest first."""

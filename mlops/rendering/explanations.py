@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops.core.digests import short
 from mlops.core.explanations import Comparison
 from mlops.core.plans import Do
 from mlops.rendering import machine, plans, reasons, words
-from mlops.rendering.looks import GAP, clean, table
+from mlops.rendering.looks import clean, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mlops.core.explanations import Explanation, Gate, Part, StepExplanation
     from mlops.rendering.looks import Look
@@ -45,7 +45,7 @@ def text(found: Explanation, look: Look) -> str:
     lines = [*_head(found, look)]
     for step in found.steps:
         lines += ["", *_step(step, look)]
-    lines += ["", *table(_around(found, look))]
+    lines += ["", *table([*_around(found, look)])]
     return "\n".join(lines).rstrip()
 
 
@@ -56,7 +56,8 @@ def _head(found: Explanation, look: Look) -> Iterator[str]:
     elif found.change is None:
         yield f"{address} stays as it is: all that its keys are made of is as recorded"
     else:
-        yield f"{address} changes: {look.paint(found.change.action.value, 'change')} {reasons.summary(found.change)}"
+        sign = found.change.action
+        yield f"{look.paint(sign.value, plans.STYLES[sign])} {address}  {reasons.summary(found.change)}"
         yield from plans.details(reasons.details(found.change), look)
 
 
@@ -65,7 +66,7 @@ def _step(step: StepExplanation, look: Look) -> Iterator[str]:
     rows = [["its own fields", _comparison(step.op, look), ""]]
     for part in step.parts:
         rows += _part(part, look)
-    rows.append(["key", _key(step), ""])
+    rows.append(_key(step, look))
     yield from table(rows, "  ")
 
 
@@ -79,9 +80,9 @@ def _doing(step: StepExplanation) -> str:
         said = "runs, unless its key comes out as one that is known"
     else:
         said = "runs"
-    if step.candidate is None:
-        return said
     one = step.candidate
+    if one is None or (step.do is None and one.at == step.at):
+        return said
     return f"{said}; first made in {one.environment} for {one.address}, {words.moment(one.at)}"
 
 
@@ -98,32 +99,40 @@ def _part(part: Part, look: Look) -> Iterator[list[str]]:
         yield [name, said, _values(part)]
         return
     name = part.name if part.name == part.door else f"{part.name} ({part.door})"
+    said += reasons.amounts(part.facts_before, part.facts)
     changed = list(reasons.found(part.name, part.before, part.after)) if part.comparison is Comparison.CHANGED else []
-    yield [name, f"{said}{reasons.amounts(part.facts_before, part.facts)}", _size(part)]
-    for what, value, _ in reasons.capped(changed):
-        yield ["", what, value]
+    if not isinstance(part.after, dict):
+        yield [name, said, changed[0][1] if changed else ""]
+        return
+    yield [name, said, _size(part.after, part.door)]
+    yield from (["", what, value] for what, value, _ in reasons.capped(changed))
 
 
 def _values(part: Part) -> str:
     """Return the digest, or before → after."""
-    after = "nothing" if part.after is None else words.value(part.after)
-    if part.comparison is Comparison.SAME or part.comparison is Comparison.NEW:
-        return after
-    before = "nothing" if part.before is None else words.value(part.before)
-    return before if part.comparison is Comparison.UNKNOWN else f"{before} → {after}"
+    before, after = ("nothing" if value is None else words.value(value) for value in (part.before, part.after))
+    match part.comparison:
+        case Comparison.CHANGED:
+            return f"{before} → {after}"
+        case Comparison.UNKNOWN:
+            return f"{before} as recorded" if part.before is not None else ""
+        case _:
+            return after
 
 
-def _size(part: Part) -> str:
-    """Return how many things an input is made of, where it is a mapping."""
-    unit = "package" if part.door == "packages" else "file"
-    return words.plural(len(part.after), unit) if isinstance(part.after, dict) else ""
+def _size(value: Mapping[str, Any], door: str) -> str:
+    return words.plural(len(value), "package" if door == "packages" else "file")
 
 
-def _key(step: StepExplanation) -> str:
-    before = short(step.key_before) if step.key_before is not None else "none"
+def _key(step: StepExplanation, look: Look) -> list[str]:
+    before = short(step.key_before) if step.key_before is not None else ""
     if step.key is None:
-        return f"{before} → not known yet"
-    return short(step.key) if step.key == step.key_before else f"{before} → {short(step.key)}"
+        return ["key", _comparison(Comparison.UNKNOWN, look), f"{before} as recorded" if before else ""]
+    if step.key == step.key_before:
+        return ["key", _comparison(Comparison.SAME, look), before]
+    if not before:
+        return ["key", _comparison(Comparison.NEW, look), short(step.key)]
+    return ["key", _comparison(Comparison.CHANGED, look), f"{before} → {short(step.key)}"]
 
 
 def _around(found: Explanation, look: Look) -> Iterator[list[str]]:

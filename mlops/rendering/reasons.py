@@ -190,13 +190,13 @@ def found(name: str, before: Any, after: Any) -> Iterator[tuple[str, str, str]]:
     if not isinstance(before, dict) or not isinstance(after, dict):
         yield name, f"{_found(before)} → {_found(after)}", ""
         return
-    for name in sorted(before.keys() | after.keys()):
-        if name not in before:
-            yield name, f"new, {_found(after[name])}", ""
-        elif name not in after:
-            yield name, "gone", ""
-        elif before[name] != after[name]:
-            yield name, f"{_found(before[name])} → {_found(after[name])}", ""
+    for part in sorted(before.keys() | after.keys()):
+        if part not in before:
+            yield part, f"new, {_found(after[part])}", ""
+        elif part not in after:
+            yield part, "gone", ""
+        elif before[part] != after[part]:
+            yield part, f"{_found(before[part])} → {_found(after[part])}", ""
 
 
 def _found(item: Any) -> str:
