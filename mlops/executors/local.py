@@ -115,6 +115,7 @@ class Local:
         self._messages: SimpleQueue[Message] = SimpleQueue()
         self._threads = Threads(run_step, self._messages)
         self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([getattr(run_step, "func", run_step).__module__])  # imported once for all
         self._lock = threading.Lock()  # over all that follows: listeners hand on steps, too
         self._workers: list[Worker] = []
         self._waiting: deque[tuple[Step, Mapping[str, Any] | None, Need]] = deque()

@@ -17,6 +17,8 @@ import pytest
 from mlops.stores.sql import SqlStore
 from mlops.world.clock import SystemClock
 
+import shell
+
 NAPS = Path(__file__).parents[1] / "support" / "naps"
 CHAIN, NAMES = 4, [f"n{index}" for index in range(11)]
 
@@ -149,6 +151,22 @@ def test_an_apply_that_is_killed_at_any_moment_converges_by_itself_for_long(tmp_
     run_seeds(tmp_path, range(1000, 1200))
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.6, 1.5])
+def test_the_quickstart_that_is_killed_while_it_trains_converges(tmp_path, seconds):
+    """From data to a verdict; `seconds` after the first step began."""
+    quickstart = shell.copy_of("quickstart", tmp_path)
+    wanted = ["dataset.tumours", "model.tumours", "test.tumours"]
+    command = [shell.MLOPS, "-C", quickstart.folder, "apply", "--yes", "--json", *wanted]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        wait_for(process.stdout, "step-started")
+        time.sleep(seconds)
+        process.kill()
+    quickstart.apply(*wanted)
+    assert quickstart.changes(*wanted) == {}
+    quickstart.mlops("plan", "--check", *wanted)
+    assert quickstart.mlops("show", "test.tumours").out.count("passed")
+
+
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path)
@@ -161,10 +179,9 @@ def count(outcomes, status):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_lets_what_runs_finish_and_saves_it(project, number):
     """It reaches the whole process group, as Ctrl-C on a terminal does."""
-    project.fill(1, seconds=0.5)
+    project.fill(1, seconds=0.3)
     process = project.start("apply", "--yes", "--json")
     wait_for(process.stdout, "step-started")
-    time.sleep(0.3)
     os.killpg(process.pid, number)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 130, said
