@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,41 @@ def postgres_server():
         yield server
 
 
+@dataclass
+class Files:
+    """Makes new, empty states in SQLite."""
+
+    made: list[str] = field(default_factory=list)
+
+    def __call__(self) -> str:
+        """Return the URL of one more."""
+        self.made.append(tempfile.mkdtemp(dir=MEMORY))
+        return f"sqlite:///{self.made[-1]}/state.db"
+
+    def clear(self) -> None:
+        """Remove all of them."""
+        while self.made:
+            shutil.rmtree(self.made.pop())
+
+
+@dataclass
+class Schemas:
+    """Makes new, empty states in PostgreSQL."""
+
+    server: postgres.Server
+
+    def __call__(self) -> str:
+        """Return the URL of one more."""
+        return self.server.new(is_local=True)
+
+    def clear(self) -> None:
+        """Remove all of them."""
+        self.server.clear()
+
+
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def new_state(request):
     """Give the function that returns the URL of a new, empty state; in each of the two databases."""
-    if request.param == "postgresql":
-        yield request.getfixturevalue("postgres_server").new
-        return
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-        yield lambda: f"sqlite:///{tempfile.mkdtemp(dir=folder)}/state.db"
+    made = Files() if request.param == "sqlite" else Schemas(request.getfixturevalue("postgres_server"))
+    yield made
+    made.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.rendering import words
-from mlops.rendering.looks import clean, table
+from mlops.rendering.looks import clean, shorten, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +40,8 @@ def identity(record: Record, look: Look) -> str:
     for name, step in record.steps.items():
         rows.append([f"key of {name}", step.key])
         rows += [[f"  {late}", words.value(value)] for late, value in step.values.items()]
-    return "\n".join(["", look.paint("identity", "strong"), *table(rows, "  ")])
+    lines = (shorten(line, look.width) for line in table(rows, "  "))
+    return "\n".join(["", look.paint("identity", "strong"), *lines])
 
 
 def repairs(differ: Mapping[Address, str], look: Look) -> str:

@@ -19,8 +19,8 @@ def world():
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = SqlStore("sqlite:///state.db", tmp_path, toys.ToyClock())
+def store(new_state, tmp_path):
+    store = SqlStore(new_state(), tmp_path, toys.ToyClock())
     yield store
     store.close()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 USER, PASSWORD = "reader", "hunter2"
+AUTH = ("--auth-local=trust", "--auth-host=scram-sha-256")
 
 
 def programs() -> Path | None:
@@ -32,6 +33,7 @@ class Server:
     folder: Path
     programs: Path
     numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
+    schemas: list[str] = field(default_factory=list)
 
     @property
     def user(self) -> str | None:
@@ -42,18 +44,31 @@ class Server:
         """Return a URL of its database."""
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/postgres{options}"
 
-    def new(self) -> str:
-        """Return the URL of an empty schema of its own."""
+    def new(self, *, is_local: bool = False) -> str:
+        """Return the URL of an empty schema of its own, through a socket of this machine that asks for no password."""
+        name = f"state{next(self.numbers)}"
+        self._execute(f"CREATE SCHEMA {name}")
+        self.schemas.append(name)
+        options = f"options=-csearch_path%3D{name}"
+        if is_local:
+            return f"postgresql://{USER}@/postgres?host={self.folder}&port={self.port}&{options}"
+        return self.url(f"?{options}")
+
+    def clear(self) -> None:
+        """Drop all schemas that `new` made."""
+        if self.schemas:
+            self._execute(f"DROP SCHEMA {', '.join(self.schemas)} CASCADE")
+            self.schemas.clear()
+
+    def _execute(self, statement: str) -> None:
         import psycopg
 
-        name = f"state{next(self.numbers)}"
-        with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE SCHEMA {name}")
-        return self.url(f"?options=-csearch_path%3D{name}")
+        with psycopg.connect(self.url("?options=-cclient_min_messages%3Dwarning"), autocommit=True) as connection:
+            connection.execute(statement)
 
     def start(self) -> None:
         """Start it, as after a crash too."""
-        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off"
         self._run("pg_ctl", "-D", self.folder / "data", "-w", "-l", self.folder / "log", "-o", options, "start")
 
     def stop(self) -> None:
@@ -67,7 +82,7 @@ class Server:
         password = self.folder / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
-        self._run("initdb", "-D", self.folder / "data", "-U", USER, "-A", "scram-sha-256", f"--pwfile={password}")
+        self._run("initdb", "-D", self.folder / "data", "-U", USER, f"--pwfile={password}", *AUTH)
 
     def _run(self, program: str, *words: object) -> None:
         command = [self.programs / program, *map(str, words)]
