@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from mlops.core import ops, specs
 from mlops.core.addresses import Address, Ref
 from mlops.core.digests import digest
-from mlops.core.errors import MlopsError, Unavailable
+from mlops.core.errors import Deferred, MlopsError, Unavailable
 from mlops.core.executions import Failure, Outcome, Status
 from mlops.core.ops import Bindable, Late, Made
 from mlops.core.resources import Kind, Lifecycle, compile_spec
@@ -86,7 +86,7 @@ class Judge(ops.Op):
     def run(self, world: Any) -> Made:
         passed = world.numbers[self.number] <= self.limit
         facts = {"passed": passed, "checks": [], "baseline": self.baseline}
-        return Made({"verdict": digest([passed, self.number, self.limit, self.baseline])}, facts)
+        return Made({"verdict": world.sign([passed, self.number, self.limit, self.baseline])}, facts)
 
 
 class Guard(Kind):
@@ -167,7 +167,105 @@ class Keep(Kind):
         return Hide(name=record.address.name)
 
 
-KINDS = {kind.name: kind for kind in (Thing(), Guard(), Keep())}
+class LaterSpec(specs.Spec):
+    """A made thing of what a kept thing shows, which nobody knows before it is shown."""
+
+    watches: str
+
+
+class Note(ops.Op):
+    """Note the number that is shown."""
+
+    verb = "later.note"
+    number: Annotated[Any, Bindable()]
+
+    def run(self, world: Any) -> Made:
+        return Made({"out": world.put(self.number)}, {"number": self.number})
+
+
+class Later(Kind):
+    """Makes, of something that exists only after an apply."""
+
+    name = "later"
+    Spec = LaterSpec
+    ops = (Note,)
+
+    def outputs(self, spec):
+        return ("out",)
+
+    def steps(self, spec, address):
+        return (ops.template("note", Note(number=Late.input("number")), ("out",), self.revision),)
+
+    def inputs(self, spec):
+        return {"number": Request("shown", {"name": spec.watches}, "watches")}
+
+
+class TwinSpec(specs.Spec):
+    """A kept thing that may stand at two places at once."""
+
+    place: Annotated[str, specs.REPLACES] = "here"
+    number: int = 0
+
+
+class Stand(ops.Op):
+    """Have it stand there."""
+
+    verb = "twin.stand"
+    here = True
+    name: str
+    place: str
+    number: int
+
+    def run(self, world: Any) -> Made:
+        world.twins[self.name, self.place] = self.number
+        world.most = max(world.most, sum(name == self.name for name, _ in world.twins))
+        return Made({"serving": digest(self.number)}, {"place": self.place})
+
+
+class Clear(ops.Op):
+    """Take it away from everywhere but one place."""
+
+    verb = "twin.clear"
+    here = True
+    name: str
+    but: str | None = None
+
+    def run(self, world: Any) -> Made:
+        for name, place in [*world.twins]:
+            if name == self.name and place != self.but:
+                del world.twins[name, place]
+        return Made()
+
+
+class Twin(Kind):
+    """Keeps, and can overlap."""
+
+    name = "twin"
+    Spec = TwinSpec
+    ops = (Stand, Clear)
+    keeps = True
+    can_overlap = True
+
+    def outputs(self, spec):
+        return ("serving",)
+
+    def steps(self, spec, address):
+        op = Stand(name=address.name, place=spec.place, number=spec.number)
+        return (ops.template("stand", op, ("serving",), self.revision),)
+
+    def observe(self, record, world):
+        wanted = {record.body.get("place", "here"): record.body.get("number", 0)}
+        found = {place: number for (name, place), number in world.twins.items() if name == record.address.name}
+        return Observation(None if found == wanted else f"stands at {sorted(found)}")
+
+    def undo(self, record):
+        return Clear(name=record.address.name)
+
+    def sweep(self, spec, address):
+        return Clear(name=address.name, but=spec.place)
+
+
+KINDS = {kind.name: kind for kind in (Thing(), Guard(), Keep(), Later(), Twin())}
 OPS = {op.verb: op for kind in KINDS.values() for op in kind.ops}
 
 
@@ -181,7 +279,11 @@ class ToyWorld:
 
     numbers: dict[str, int] = field(default_factory=dict)
     shown: dict[str, tuple[str, str]] = field(default_factory=dict)
+    signed: set[str] = field(default_factory=set)  # digests of verdicts
     files: dict[str, int] = field(default_factory=dict)
+    twins: dict[tuple[str, str], int] = field(default_factory=dict)  # (name, place) → number
+    most: int = 0  # places at which one twin stood at once, at most
+    looked: list[str] = field(default_factory=list)  # what was observed, in order
     failing: set[str] = field(default_factory=set)  # step ids
     ran: list[str] = field(default_factory=list)  # step ids, in order
 
@@ -195,10 +297,25 @@ class ToyWorld:
     def hide(self, name):
         self.shown.pop(name, None)
 
+    @property
+    def artifacts(self):
+        return self
+
+    def has(self, found):
+        return found in self.numbers or found in self.signed
+
+    def sign(self, verdict):
+        self.signed.add(digest(verdict))
+        return digest(verdict)
+
     def observe(self, requests):
         for request in requests:
-            path = request.arguments["path"]
-            yield Observation(self.files[path]) if path in self.files else Unavailable(f"no file {path}")
+            name = request.arguments.get("path") or request.arguments["name"]
+            self.looked.append(f"{request.door} {name}")
+            if request.door == "shown":
+                yield Observation(self.numbers[self.shown[name][1]]) if name in self.shown else Deferred(f"{name} is not shown")
+            else:
+                yield Observation(self.files[name]) if name in self.files else Unavailable(f"no file {name}")
 
 
 class ToyClock:
