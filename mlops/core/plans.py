@@ -178,6 +178,7 @@ class Plan:
     problems: tuple[Diagnostic, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # the project's, without secrets: apply needs no YAML
     options: Mapping[str, Any] = field(default_factory=dict)  # what the plan was asked for, for people
+    interrupted: tuple[str, ...] = ()  # steps that the last run began and did not end
     applyable: bool = True
     complete: bool = True
     errored: bool = False

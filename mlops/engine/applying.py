@@ -105,7 +105,10 @@ class _Run:
     def advance(self) -> None:
         """Begin what is ready, write that down with what has ended before, let it run, take in what ends."""
         begun = self.begin_ready()
+        asked = self.hands.clock.now()
         self.write()
+        if begun and (self.hands.clock.now() - asked).total_seconds() > HEARTBEAT:
+            self.renew()  # the write took long (or we slept): another may hold the environment by now, and must not be disturbed
         for step, last in begun:
             self.hands.executor.submit(step, last)
         if self.running:
@@ -358,9 +361,13 @@ class _Run:
         if now - self.beat < HEARTBEAT:
             return
         self.beat = now
-        self.hands.lease = self.hands.store.renew(self.hands.lease)
+        self.renew()
         for step, start in self.running.values():
             self.hands.emit(Event("step-heartbeat", step.address, step.id, {"seconds": now - start}))
+
+    def renew(self) -> None:
+        """Keep the lease; where it was lost, StateLocked ends the run: nothing more is written."""
+        self.hands.lease = self.hands.store.renew(self.hands.lease)
 
     def note(self, what: str, **more: Any) -> None:
         self.entries.append(Entry("note", self.hands.run, self.now(), self.plan.id, body={"run": what, **more}))

@@ -121,7 +121,7 @@ class _Planner:
                 refs=reads,
                 inputs={name: self.observed.inputs[resource.address, name].facts for name in resource.inputs},
                 steps=tuple(template.name for template in resource.steps),
-                values=_renamed(work.drafts),
+                values=_renamed(work.drafts, self.scope.recorded.records.get(moved_from or resource.address)),
                 protected=is_guarded,
                 moved_from=moved_from,
             )
@@ -245,6 +245,7 @@ class _Planner:
                 problems=tuple(self.problems),
                 settings=settings.portable(),
                 options=options.asked() | {"overrides": list(self.scope.desired.overrides)},
+                interrupted=tuple(dict.fromkeys(entry.step for entry in self.scope.state.pending)),
                 applyable=bool(steps) and not is_errored,
                 complete=not (options.targets or options.exclude or self.deferred),
                 errored=is_errored,
@@ -262,14 +263,11 @@ class _Planner:
         return {address: records.get(address, 0) for address in sorted(read)}
 
 
-def _renamed(drafts: Iterable[Draft]) -> dict[str, Mapping[str, Any]]:
-    """Return the values of steps that stay as they are, where what they read has another name now."""
-    kept = [draft for draft in drafts if draft.do is None and draft.recorded is not None]
-    return {
-        draft.template.name: draft.values
-        for draft in kept
-        if draft.recorded is not None and draft.recorded.values.keys() != draft.values.keys()
-    }
+def _renamed(drafts: Iterable[Draft], record: Record | None) -> dict[str, Mapping[str, Any]]:
+    """Return the values of steps that stay as they are, where what they read has another name than in the record."""
+    before = record.steps if record is not None else {}
+    kept = {draft.template.name: draft.values for draft in drafts if draft.do is None and draft.template.name in before}
+    return {name: values for name, values in kept.items() if before[name].values.keys() != values.keys()}
 
 
 def _estimate(todo: list[Draft]) -> float | None:

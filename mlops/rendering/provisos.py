@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from mlops.core.plans import Plan
     from mlops.rendering.looks import Look
 
+_NAMED = 5  # steps that one line tells
+
 
 def lines(plan: Plan, look: Look) -> Iterator[str]:
     """Yield what stands below the plan's last line; nothing where it is complete and can be applied."""
+    if plan.interrupted:
+        yield ""
+        begun = words.listed(plan.interrupted[:_NAMED] + (("…",) if len(plan.interrupted) > _NAMED else ()))
+        yield look.paint(f"The last run was interrupted: it had begun {begun}.", "change")
     if plan.deferred:
         yield ""
         yield look.paint("Not planned before this is applied:", "change")

@@ -100,7 +100,7 @@ def held_back(program, world, url):
 def interfere(program, store, world):
     """Plan and apply with a store in trouble, and give up where it ends."""
     try:
-        toys.apply(toys.plan(program, store, world), store, world)
+        toys.apply(toys.plan(program, store, world), store, world, clock=store._clock)
     except (toys.Crash, StateError) as error:
         return error
     finally:

@@ -390,7 +390,7 @@ def plan(program, store, world, *, environment="dev", settings=None, **options):
     return planning.plan(scope, observing.observe(scope, KINDS, world), KINDS, store)
 
 
-def apply(made, store, world, *, executor=None, emit=lambda _: None, is_stopping=lambda: False, saved=False, force=False):
+def apply(made, store, world, *, executor=None, emit=lambda _: None, is_stopping=lambda: False, saved=False, force=False, clock=None):
     """Apply under a lease as `project.Project.apply` does; a crash leaves the lease behind."""
     checking.sound(made)
     lease = store.acquire(made.environment, "toy")
@@ -401,7 +401,7 @@ def apply(made, store, world, *, executor=None, emit=lambda _: None, is_stopping
         stale += checking.observations(made, state, so_far, KINDS, world)
     if not force:
         checking.refuse(stale)
-    hands = applying.Hands(store, lease, executor or ToyExecutor(world), ToyClock(), emit, "run", is_stopping)
+    hands = applying.Hands(store, lease, executor or ToyExecutor(world), clock or ToyClock(), emit, "run", is_stopping)
     hands.done, hands.forced = so_far.done, tuple(stale)
     result = applying.apply(made, state, hands)
     store.release(lease)

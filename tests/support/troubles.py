@@ -17,7 +17,8 @@ class CrashingStore(SqlStore):
     """Dies at the given append: before it is committed, or right after."""
 
     def __init__(self, url, at=None, *, after=False):
-        super().__init__(url, Path(), toys.ToyClock(), lambda _: True)
+        self.clock = toys.ToyClock()
+        super().__init__(url, Path(), self.clock, lambda _: True)
         self.at, self.after, self.count = at, after, 0
 
     def append(self, lease, entries):
@@ -34,13 +35,14 @@ class CrashingStore(SqlStore):
 
 
 class RobbedStore(CrashingStore):
-    """At the given append another process takes over and does its work; then this one wakes up."""
+    """Sleeps at the given append until its lease has expired; another process takes over; then this one wakes up."""
 
     def __init__(self, url, at, other, *, after=False):
         super().__init__(url, at, after=after)
         self.other, self.left = other, None
 
     def strike(self):
+        self.clock.sleep(61)
         self.other()
         self.left = self.journal()
 
