@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import kinds as kinds_room
 from mlops.composing import compositions
+from mlops.composing.origins import Places
 from mlops.core.errors import MlopsError, PlanError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.plans import Do
+from mlops.core.settings import Composition, from_portable
 from mlops.core.worlds import Place
-from mlops.engine import applying, checking, choosing, explaining, observing, planning, verdicts
+from mlops.engine import applying, checking, choosing, explaining, observing, planning, recalling, verdicts
 from mlops.engine.retrying import Retries
 from mlops.policies import judging
 from mlops.stores.maintaining import Maintenance
@@ -32,10 +34,11 @@ if TYPE_CHECKING:
     from mlops.core.events import Emit
     from mlops.core.executions import Executor
     from mlops.core.explanations import Explanation
+    from mlops.core.histories import Chapter, Source
     from mlops.core.plans import Plan, Standing, Step
     from mlops.core.resources import Kind
     from mlops.core.rulings import Ruling
-    from mlops.core.settings import Composition, Settings
+    from mlops.core.settings import Settings
     from mlops.core.states import Entry, Lease, Realisation, State
     from mlops.core.worlds import Report
     from mlops.engine.drafting import Work
@@ -54,6 +57,21 @@ def open(root: Path, overrides: Sequence[str] = ()) -> Project:  # noqa: A001 - 
         SpecError: the configuration is wrong; carries every problem.
     """
     return Project(root, compositions.compose(root, overrides, kinds()))
+
+
+def resume(root: Path, plan: Plan) -> Project:
+    """Open the project that a saved plan is of. Its settings are those of conf/ where that is here, else those of the plan.
+
+    Raises:
+        SpecError: the settings in conf/ are wrong; what is wrong with resources does not matter.
+    """
+    overrides = tuple(plan.options.get("overrides", ()))
+    settings = (
+        compositions.settings(root, overrides, kinds())
+        if (root / "conf" / "config.yaml").is_file()
+        else from_portable(plan.project, plan.environment, plan.settings)
+    )
+    return Project(root, Composition(settings, {}, Places(root), overrides))
 
 
 @dataclass
@@ -105,9 +123,19 @@ class Project:
         """Return all records of the environment."""
         return self.store.read(self.settings.environment)
 
-    def history(self, address: str | None = None) -> Iterable[Entry]:
-        """Return the environment's journal, of one address where it is given."""
-        return self.store.history(self.settings.environment, address)
+    def history(self, address: str | None = None, environment: str | None = None) -> Iterable[Entry]:
+        """Return the journal of an environment, of one address where it is given; notes of runs have the address ""."""
+        return self.store.history(environment or self.settings.environment, address)
+
+    def recall(self, address: str, environment: str | None = None) -> list[Chapter]:
+        """Return what was done to the resource, run by run."""
+        return recalling.recall(self.history(address, environment), self.history("", environment))
+
+    def sources(self, chapter: Chapter, environment: str | None = None) -> tuple[Source, ...]:
+        """Return what the record of a chapter was made from."""
+        if chapter.record is None:
+            return ()
+        return recalling.sources(chapter.record, lambda address: self.history(address, environment))
 
     def plan(self, options: choosing.Options) -> Plan:
         """Observe and plan.

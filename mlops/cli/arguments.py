@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from mlops.core.addresses import Address
     from mlops.project import Project
@@ -67,6 +68,24 @@ def address(word: str) -> Address:
     except ValueError as error:
         message = f"{error}; an override has a '=', a plan ends in .json"
         raise click.UsageError(message) from None
+
+
+def moments(text: str) -> tuple[datetime, datetime]:
+    """Return from when to when a day (`2026-11-24`) or a moment (`2026-11-24T10:30`, with or without a zone) is; UTC.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    try:
+        start = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"'{text}' is no date: write 2026-11-24, or 2026-11-24T10:30 for a moment"
+        raise click.UsageError(message) from None
+    length = timedelta(days=1) if len(text) == len("2026-11-24") else timedelta(milliseconds=1)
+    start = start if start.tzinfo is not None else start.replace(tzinfo=UTC)
+    return start, start + length
 
 
 def known(wanted: Sequence[Address], project: Project) -> list[Address]:

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlops.cli.arguments import Arguments, address, known, suggest
+from mlops.cli import wishes
+from mlops.cli.arguments import Arguments, suggest
 from mlops.cli.sessions import Session, complain, confirm, look, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlops.core.executions import Result
     from mlops.core.plans import Plan
     from mlops.core.rulings import Ruling
+    from mlops.engine.choosing import Options
     from mlops.project import Project
 
 CHANGES = 2  # exit code of `plan --check` where something would change
@@ -39,7 +42,6 @@ one_argument = click.argument("words", nargs=-1, shell_complete=suggest, metavar
 overrides_argument = click.argument("words", nargs=-1, shell_complete=suggest, metavar="[override=value]...")
 folder_type = click.Path(path_type=Path, file_okay=False)
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask before applying.")
-replace_option = click.option("--replace", multiple=True, metavar="ADDRESS", help="Make this anew though nothing changed.")
 json_option = click.option(
     "--json", is_flag=True, expose_value=False, callback=_stream, help="Print JSON, one object a line, and nothing else."
 )
@@ -85,7 +87,7 @@ def validate(session: Session, /, words: tuple[str, ...]) -> None:
 
 @commands.command()
 @words_argument
-@replace_option
+@wishes.wishes
 @click.option("--destroy", is_flag=True, help="Plan to remove what is recorded.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to this .json file.")
 @click.option("--check", is_flag=True, help="Leave with exit code 2 where something would change, 3 where a test stays failed.")
@@ -93,9 +95,7 @@ def validate(session: Session, /, words: tuple[str, ...]) -> None:
 @click.option("--markdown", "form", flag_value="markdown", help="Print markdown, for a pull request.")
 @into_option
 @click.pass_obj
-def plan(
-    session: Session, /, words: tuple[str, ...], replace: tuple[str, ...], out: Path | None, form: str | None, **flags: bool
-) -> int:
+def plan(session: Session, /, words: tuple[str, ...], out: Path | None, form: str | None, **flags: Any) -> int:
     """Show what would change, and why.
 
     ADDRESS (model.credit) plans only this and what it needs. override=value (model.credit.seed=8, env=prod)
@@ -109,7 +109,7 @@ def plan(
         raise click.UsageError(message)
     arguments = Arguments.without_plan(words)
     with session.project(arguments.overrides) as project:
-        made = _plan(project, arguments, replace, destroy=flags["destroy"])
+        made = project.plan(wishes.options(project, arguments, flags, destroy=flags["destroy"]))
         session.tell(machine.planned(made))
         if form != "markdown":
             say(machine.plan(made) if form == "json" else _text(made))
@@ -120,6 +120,7 @@ def plan(
     if out is not None:
         _write(out, machine.plan(made) + "\n")
         complain(f"written to {out}; apply it with: mlops apply {out}")
+    _refuse(made)
     return _check(made) if flags["check"] else 0
 
 
@@ -149,39 +150,47 @@ def _heed(session: Session, found: Sequence[Ruling]) -> None:
 
 @commands.command()
 @click.argument("words", nargs=-1, shell_complete=suggest, metavar="[ADDRESS | override=value | plan.json]...")
-@replace_option
+@wishes.wishes
+@click.option("--converge", is_flag=True, help="Plan and apply again until nothing is left to do, at most five times.")
+@click.option("--force", is_flag=True, help="Apply a plan.json though what it read has changed since; needs --reason.")
 @yes_option
 @reason_option
 @json_option
 @into_option
 @click.pass_obj
-def apply(session: Session, /, words: tuple[str, ...], replace: tuple[str, ...], reason: str, **flags: bool) -> int:
+def apply(session: Session, /, words: tuple[str, ...], reason: str, *, yes: bool, force: bool, **flags: Any) -> int:
     """Do what a plan says.
 
-    The plan is made now, shown and asked about; or it is read from a file that `mlops plan --out` wrote.
+    The plan is made now, shown and asked about; or it is read from a file that `mlops plan --out` wrote. That needs no YAML,
+    and is refused where what the plan read has changed since.
     """
     arguments = Arguments.sort(words)
-    if arguments.plan is None:
-        with session.project(arguments.overrides) as project:
-            project.reason = reason
-            return _apply(session, project, _plan(project, arguments, replace), **flags)
-    if replace:
-        message = f"--replace: {arguments.plan} is a finished plan; give it to `mlops plan --out`"
+    if force and (arguments.plan is None or not reason):
+        message = "--force applies a plan.json that does not fit any more: name the file, and say why with --reason TEXT"
         raise click.UsageError(message)
-    saved = read(arguments.plan)
-    with session.project(saved.settings.get("overrides", ())) as project:
+    if arguments.plan is not None:
+        wishes.refuse(flags, arguments.plan)
+        saved = read(arguments.plan)
+        with session.resume(saved) as project:
+            project.reason = reason
+            return _apply(session, project, saved, yes=yes, saved=True, force=force)[0]
+    with session.project(arguments.overrides) as project:
         project.reason = reason
-        return _apply(session, project, saved, **flags)
+        asked = wishes.options(project, arguments, flags)
+        if flags["converge"]:
+            return _converge(session, project, asked, yes=yes)
+        return _apply(session, project, project.plan(asked), yes=yes)[0]
 
 
 @commands.command()
 @words_argument
+@wishes.exclude_option
 @yes_option
 @reason_option
 @json_option
 @into_option
 @click.pass_obj
-def destroy(session: Session, /, words: tuple[str, ...], reason: str, **flags: bool) -> int:
+def destroy(session: Session, /, words: tuple[str, ...], reason: str, *, yes: bool, exclude: tuple[str, ...]) -> int:
     """Stop what runs and forget what is recorded.
 
     With ADDRESS only these, and what cannot be without them. The YAML stays as it is.
@@ -189,40 +198,56 @@ def destroy(session: Session, /, words: tuple[str, ...], reason: str, **flags: b
     arguments = Arguments.without_plan(words)
     with session.project(arguments.overrides) as project:
         project.reason = reason
-        return _apply(session, project, _plan(project, arguments, destroy=True), **flags)
+        made = project.plan(wishes.options(project, arguments, {"exclude": exclude}, destroy=True))
+        return _apply(session, project, made, yes=yes)[0]
 
 
-def _plan(project: Project, arguments: Arguments, replace: tuple[str, ...] = (), *, destroy: bool = False) -> Plan:
-    from mlops.engine.choosing import Options
+def _converge(session: Session, project: Project, asked: Options, *, yes: bool) -> int:
+    """Plan and apply in rounds; return the exit code of the last."""
+    from mlops.engine import converging
 
-    targets = known(arguments.addresses, project)
-    anew = known([address(word) for word in replace], project)
-    return project.plan(Options(tuple(targets), frozenset(anew), destroy))
+    codes = [0]
+
+    def carry_out(made: Plan) -> Result | None:
+        code, result = _apply(session, project, made, yes=yes)
+        codes.append(code)
+        return result if code == 0 else None
+
+    converging.converge(lambda: project.plan(asked), carry_out)
+    return codes[-1]
 
 
-def _apply(session: Session, project: Project, made: Plan, *, yes: bool) -> int:
-    """Show the plan, ask, apply, and tell how it went."""
+def _refuse(made: Plan) -> None:
+    """Refuse a plan with problems, once it was shown."""
+    from mlops.engine import checking
+
+    checking.sound(made)
+
+
+def _apply(session: Session, project: Project, made: Plan, *, yes: bool, **how: bool) -> tuple[int, Result | None]:
+    """Show the plan, ask, apply, and tell how it went; return the exit code too. `how` is for `Project.apply`."""
     from mlops.core.errors import StepsFailed
     from mlops.rendering import machine, results
 
     session.tell(machine.planned(made))
     if not session.machine:
         say(_text(made))
+    _refuse(made)
     _heed(session, project.judge(made))
     if made.steps and not yes:
         confirm(session, "Apply this?")
     if not made.steps and not session.machine:
-        return StepsFailed.exit_code if made.standing else 0
+        return StepsFailed.exit_code if made.standing else 0, None
     if not session.machine:
         say("")
     with session.watching(project) as emit:
-        result = project.apply(made, emit)
+        result = project.apply(made, emit, **how)
     session.tell(machine.result(result, made))
     if not session.machine:
         say("\n" + results.text(result, made, look(sys.stdout), project.composition.origins.of))
     if result.interrupted:
-        return INTERRUPTED
-    return StepsFailed.exit_code if results.has_failed(result, made) else 0
+        return INTERRUPTED, result
+    return StepsFailed.exit_code if results.has_failed(result, made) else 0, result
 
 
 def _text(made: Plan) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops.cli.arguments import Arguments, address, known, suggest
+from mlops.cli.arguments import Arguments, address, known, moments, suggest
 from mlops.cli.commands import commands, one_argument, overrides_argument, read
 from mlops.cli.sessions import look, say
 from mlops.cli.state import lock, state
@@ -60,15 +60,41 @@ def explain(session: Session, /, words: tuple[str, ...], *, as_json: bool) -> No
 
 @commands.command()
 @one_argument
+@click.option(
+    "--on", "when", metavar="DATE", help="What there was on a day (2026-11-24) or at a moment (2026-11-24T10:30), in UTC."
+)
+@click.option("--env", "environment", metavar="ENV", help="Of this environment, also one that conf/env has no longer.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object for each run.")
 @click.pass_obj
-def history(session: Session, /, words: tuple[str, ...]) -> None:
-    """Show what was done, oldest first."""
-    from mlops.rendering import records
+def history(session: Session, /, words: tuple[str, ...], when: str | None, environment: str | None, *, as_json: bool) -> None:
+    """Show what was done, by whom and why, oldest first.
 
+    With ADDRESS only to this, and with --on DATE in full: what there was, from which data, and how it ended.
+    """
+    from mlops.engine import recalling
+    from mlops.rendering import histories, records
+
+    session.machine = as_json
     wanted, overrides = Arguments.about_one(words)
+    if wanted is None and (when or as_json):
+        message = "name the address whose history is meant, for example rollout.credit"
+        raise click.UsageError(message)
+    period = moments(when) if when is not None else None
     with session.project(overrides) as project:
-        one = known([wanted], project)[0] if wanted is not None else None
-        say(records.history(project.history(one), look(sys.stdout)))
+        if wanted is None:
+            say(records.history(project.history(environment=environment), look(sys.stdout)))
+            return
+        chapters = project.recall(wanted, environment)
+        if not chapters:
+            known([wanted], project)
+        chapters = recalling.within(chapters, *period) if period is not None else chapters
+        told = [(one, project.sources(one, environment) if period is not None or as_json else ()) for one in chapters]
+        if as_json:
+            say(histories.as_json(told))
+        elif when is None:
+            say(histories.overview(chapters, look(sys.stdout)))
+        else:
+            say(histories.text(told, when, look(sys.stdout)))
 
 
 @commands.command()

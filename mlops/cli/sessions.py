@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlops.core.diagnostics import Origin
     from mlops.core.events import Event
+    from mlops.core.plans import Plan
     from mlops.project import Project
     from mlops.rendering.looks import Look
 
@@ -111,6 +112,22 @@ class Session:
         from mlops import project
 
         opened = project.open(self.root, overrides)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    @contextmanager
+    def resume(self, plan: Plan) -> Iterator[Project]:
+        """Open the project that a saved plan is of, where its YAML may be missing, and close it."""
+        from mlops import project
+        from mlops.core.errors import PlanError
+
+        try:
+            root = self.root
+        except PlanError:
+            root = self.folder.absolute()
+        opened = project.resume(root, plan)
         try:
             yield opened
         finally:

@@ -71,8 +71,11 @@ class Fake:
     def state(self):
         return State("dev")
 
-    def history(self, _address=None):
+    def history(self, _address=None, environment=None):
         return ()
+
+    def recall(self, _address, _environment=None):
+        return []
 
     def status(self):
         return [{"address": "rollout.credit", "found": "replica 2 of 3 does not answer", "facts": {"replicas": 2}}]
