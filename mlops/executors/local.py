@@ -44,6 +44,13 @@ LINGER = 0.02  # seconds that messages are gathered, at most, while the workers 
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
+@dataclass(frozen=True, slots=True)
+class _Submitted:
+    step: Step
+    last: Mapping[str, Any] | None
+    need: Need
+
+
 @dataclass(slots=True)
 class Worker:
     """One process, and what it has of the machine while it runs a step."""
@@ -55,6 +62,7 @@ class Worker:
     cores: tuple[int, ...] = ()
     gpus: tuple[int, ...] = ()
     timer: threading.Timer | None = None
+    ahead: _Submitted | None = None  # lies in its pipe, so that it need not wait between two short steps
     peak: int = 0  # the most memory that it was seen to hold, in bytes
     is_used: bool = False
     is_late: bool = False
@@ -64,6 +72,11 @@ class Worker:
     def pid(self) -> int:
         """Its process id."""
         return self.process.pid or 0
+
+    @property
+    def takes_ahead(self) -> bool:
+        """Tell whether one more step may lie in its pipe."""
+        return self.ahead is None and self.need is not None and self.need.is_free and not self.is_gone
 
     def suits(self, need: Need) -> bool:
         """Tell whether it may run a step so: what earlier steps left in its memory or on a GPU may be in the way."""
@@ -118,7 +131,7 @@ class Local:
         self._context.set_forkserver_preload([getattr(run_step, "func", run_step).__module__])  # imported once for all
         self._lock = threading.Lock()  # over all that follows: listeners hand on steps, too
         self._workers: list[Worker] = []
-        self._waiting: deque[tuple[Step, Mapping[str, Any] | None, Need]] = deque()
+        self._waiting: deque[_Submitted] = deque()
         self._open: dict[str, Need] = {}  # submitted to workers, and not taken out as an outcome
         self._counts = _Counts(Left(needs.cpus, needs.gpus), gpus=dict.fromkeys(range(needs.gpus), 0))
         self._here: set[str] = set()
@@ -130,7 +143,7 @@ class Local:
 
     def choose(self, ready: Iterable[Step]) -> Sequence[Step]:
         """Return those that may begin: one a worker, as far as what they need is free; several where steps are short."""
-        is_quick = self._pace is not None and self._pace < QUICK
+        is_quick = self._is_quick()
         count = self._needs.workers * (AHEAD if is_quick else 1) - len(self._open)
         left = total(self._open.values(), (self._needs.cpus, self._needs.gpus))
         if is_quick and all(need.is_plain for need in self._open.values()):
@@ -145,7 +158,7 @@ class Local:
             return
         need = self._open[step.id] = self._needs.of(step)
         with self._lock:
-            self._waiting.append((step, last, need))
+            self._waiting.append(_Submitted(step, last, need))
             self._assign()
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
@@ -196,20 +209,33 @@ class Local:
     def _assign(self) -> None:
         """Give waiting steps, in their order, to idle workers; hire where there are too few. The lock is held."""
         while self._waiting and not self._is_closed:
-            step, last, need = self._waiting[0]
+            need = self._waiting[0].need
             worker = self._idle(need) if self._counts.left.fits(need) else None
             if worker is None:
-                return
-            self._waiting.popleft()
-            self._counts.take(worker, need)
-            worker.step = step
-            if need.seconds is not None:
-                worker.timer = threading.Timer(need.seconds, self._time_out, [worker])
-                worker.timer.daemon = True
-                worker.timer.start()
-            with suppress(OSError):  # it died just now: its listener tells
-                worker.pipe.send(Work(step, last, self._allotment(worker, need)))
-            worker.is_used = True
+                break
+            one = self._waiting.popleft()
+            self._begin(worker, one)
+            self._send(worker, one)
+        for worker in self._workers if self._is_quick() else ():
+            if worker.takes_ahead and self._waiting and self._waiting[0].need.is_free:
+                worker.ahead = self._waiting.popleft()
+                self._send(worker, worker.ahead)
+
+    def _begin(self, worker: Worker, one: _Submitted) -> None:
+        """Note what the worker does now."""
+        self._counts.take(worker, one.need)
+        worker.step, worker.is_used = one.step, True
+        if one.need.seconds is not None:
+            worker.timer = threading.Timer(one.need.seconds, self._time_out, [worker])
+            worker.timer.daemon = True
+            worker.timer.start()
+
+    def _send(self, worker: Worker, one: _Submitted) -> None:
+        with suppress(OSError):  # it died just now: its listener tells
+            worker.pipe.send(Work(one.step, one.last, self._allotment(worker, one.need)))
+
+    def _is_quick(self) -> bool:
+        return self._pace is not None and self._pace < QUICK
 
     def _idle(self, need: Need) -> Worker | None:
         """Return a worker for a step with this need, or None until one is there."""
@@ -251,6 +277,9 @@ class Local:
                     self._rest(worker)
                     if worker.gpus:
                         worker.end()  # what it holds on the GPU goes with it
+                    if worker.ahead is not None:
+                        self._begin(worker, worker.ahead)
+                        worker.ahead = None
                     self._assign()
             self._messages.put(message)
         worker.end()  # and what its step had started
@@ -258,6 +287,8 @@ class Local:
         with self._lock:
             step, need = worker.step, worker.need
             self._rest(worker)
+            if worker.ahead is not None:  # it was not begun: a worker does what it gets in order, and says so
+                self._waiting.appendleft(worker.ahead)
             if not self._is_closed:
                 self._workers.remove(worker)
                 worker.pipe.close()

@@ -30,6 +30,11 @@ class Need:
         """True where a worker is all that the step waits for."""
         return self.cpus == 1 and not self.gpus
 
+    @property
+    def is_free(self) -> bool:
+        """True where nothing is limited, so that a worker may have the step before it has done the one before."""
+        return self.is_plain and self.memory is None and self.seconds is None and not self.is_bound
+
 
 @dataclass(slots=True)
 class Left:

@@ -116,8 +116,11 @@ class LocalArtifacts:
     def _temporary(self) -> Iterator[tuple[Path, IO[bytes]]]:
         folder = self._root / "temporary"
         with explaining(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as target:
+            try:
+                file = tempfile.NamedTemporaryFile(dir=folder, delete=False)  # noqa: SIM115 - entered below
+            except FileNotFoundError:  # the first artifact; to look each time costs as much as the write
+                file = tempfile.NamedTemporaryFile(dir=_made(folder), delete=False)  # noqa: SIM115 - entered below
+            with file as target:
                 name = Path(target.name)
                 try:
                     yield name, target.file
@@ -131,8 +134,10 @@ class LocalArtifacts:
             return
         os.fchmod(target.fileno(), READ_ONLY)
         os.fsync(target.fileno())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        name.replace(path)
+        try:
+            name.replace(path)
+        except FileNotFoundError:
+            name.replace(_made(path.parent) / path.name)
         _sync_folder(path.parent)
 
     def _path(self, sort: str, digest: str) -> Path:
