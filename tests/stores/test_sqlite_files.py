@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import sys
 import pytest
 
 from mlops.core.errors import StateError, StateVersion
-from mlops.core.states import Entry
+from mlops.core.states import Entry, fold
 from mlops.stores.sql import SqlStore
 
 import toys
@@ -75,3 +76,42 @@ def test_a_folder_without_permission_is_told(tmp_path):
     done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
     assert "cannot be used" in done.stdout, done.stderr
     assert "write access" in done.stdout
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Give a folder on a disk of 1 MB."""
+    if os.getuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root to mount a small disk")
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], check=False, capture_output=True)
+    if done.returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_an_apply_is_told_and_the_next_apply_goes_on(small_disk, clock):
+    """What ended is recorded, what had begun is known to have begun, and with room again only the rest is done."""
+    program = {f"thing.t{n:03}": {"value": n, "note": "x" * 200} for n in range(600)}
+    world = toys.ToyWorld()
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * 400_000)
+    store = SqlStore(URL, small_disk, clock, lambda _: True)
+    with pytest.raises(StateError, match="full") as caught:
+        toys.apply(toys.plan(program, store, world), store, world)
+    assert "free some room" in caught.value.hint
+    store.close()
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
+    store = SqlStore(URL, small_disk, clock, lambda _: True)
+    state = store.read("dev")
+    assert fold(store.history("dev")) == state.records
+    assert 0 < len(state.records) < 600
+    assert {entry.step for entry in state.pending} == set(world.ran) - {f"{address}/work" for address in state.records}
+    world.ran.clear()
+    toys.apply(toys.plan(program, store, world), store, world)
+    assert len(world.ran) == 600 - len(state.records)
+    assert toys.plan(program, store, world).changes == ()
+    store.close()
