@@ -20,6 +20,7 @@ class _Draft:
     """A chapter while its entries are read."""
 
     run: str
+    plan: str
     at: str = ""
     written: str = ""  # when a record was written, or forgotten
     endings: dict[str, Ending] = field(default_factory=dict)
@@ -46,8 +47,8 @@ def recall(entries: Iterable[Entry], notes: Iterable[Entry]) -> list[Chapter]:
     runs = {note.run: _run(note) for note in notes if note.body.get("run") == "begin"}
     drafts: list[_Draft] = []
     for entry in entries:
-        if not drafts or drafts[-1].run != entry.run:
-            drafts.append(_Draft(entry.run))
+        if not drafts or (drafts[-1].run, drafts[-1].plan) != (entry.run, entry.plan):
+            drafts.append(_Draft(entry.run, entry.plan))
         drafts[-1].take(entry)
     chapters = [_chapter(draft, runs.get(draft.run, Run(draft.run))) for draft in drafts]
     until = ""

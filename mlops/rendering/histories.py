@@ -78,7 +78,7 @@ def _why(one: Chapter) -> str:
     change = Change(address, Action.UPDATE, found, fields)  # type: ignore[arg-type] # the words do not name it
     told = [f"{path} {words.change(before, after)}" for path, before, after in one.fields]
     said = reasons.summary(change)
-    return f"{said} ({', '.join(told)})" if told and said else said
+    return said.replace("spec changed", f"spec changed ({', '.join(told)})", 1) if told else said
 
 
 def _ended(endings: Sequence[Ending]) -> str:
