@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlops.core.addresses import Ref
     from mlops.core.diagnostics import Diagnostic
     from mlops.core.resources import Kind, Resource
-    from mlops.core.settings import Allow
+    from mlops.core.settings import Allow, Settings
     from mlops.core.specs import Spec
 
 
@@ -83,6 +83,24 @@ class Assembling:
             )
         )
         return Composition(settings, resources, problems.places, overrides)
+
+    def settings(self, overrides: tuple[str, ...]) -> Settings:
+        """Return the settings alone.
+
+        Raises:
+            SpecError: they are wrong.
+        """
+        self._read(None)
+        problems = Problems(self._diagnostics, Places(self._root))
+        with isolated():
+            merged = merge(self._documents, overrides, self._kinds, self._diagnostics)
+            problems.places = _places(self._root, merged, {})
+            known = len(problems.found) if merged.layers is not None else 0
+            allow = settling.allowed(self._root, self._documents.get(ROOT), merged.layers, problems)
+            settings, _ = settling.settle(merged.layers, Resolver(merged, self._kinds, allow.env), self._kinds, problems)
+        if len(problems.found) > known:
+            problems.refuse(overrides)
+        return settings
 
     def _read(self, kept: Kept | None) -> bytes:
         """Read all files but those whose bytes an older composition has seen; return what each of them needs."""

@@ -7,6 +7,7 @@ YAML is imported; otherwise `assembling` does the work.
 from __future__ import annotations
 
 import gc
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,24 @@ def compose(root: Path, overrides: Sequence[str], kinds: Mapping[str, Kind]) -> 
     """
     with _uncollected():
         return _compose(root, tuple(overrides), kinds)
+
+
+def settings(root: Path, overrides: Sequence[str], kinds: Mapping[str, Kind]) -> Settings:
+    """Return the project's settings alone; whatever is wrong with resources, and overrides of them, do not matter.
+
+    Raises:
+        SpecError: the settings are wrong.
+    """
+    from mlops.composing.assembling import Assembling
+
+    own = tuple(override for override in overrides if _group(override) not in kinds)
+    diagnostics: list[Diagnostic] = []
+    return Assembling(root, scan(root, kinds, diagnostics), kinds, diagnostics).settings(own)
+
+
+def _group(override: str) -> str:
+    """Return the first name of an override's key: model of `+model.credit.seed=1` and of `model@model.credit=big`."""
+    return re.split(r"[.@/=]", override.lstrip("+~"), maxsplit=1)[0]
 
 
 def _compose(root: Path, overrides: tuple[str, ...], kinds: Mapping[str, Kind]) -> Composition:

@@ -131,6 +131,13 @@ class Settings(Spec):
         return data
 
 
+def from_portable(project: str, environment: str, data: Mapping[str, Any]) -> Settings:
+    """Return the settings that a plan carries; a password that they had must come from where the database looks for one."""
+    settings = Settings.model_validate({**data, "project": project, "environment": environment})
+    url = re.sub(r"[?&]password=\*\*\*", "", settings.store.url.replace(":***@", "@"))
+    return settings.model_copy(update={"store": StoreSettings(url=url)})
+
+
 def without_password(url: str) -> str:
     """Return the URL with stars in place of its password, in either of the two places where one may stand."""
     url = re.sub(r"(//[^:/@?]*):[^@/]*@", r"\1:***@", url)

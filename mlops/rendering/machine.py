@@ -31,7 +31,7 @@ def line(event: Event, at: str) -> str:
 
 def plan(made: Plan) -> str:
     """Return the plan, by schemas/plan.json."""
-    return dump(plans.to_json(made))
+    return plans.to_bytes(made).decode().rstrip()
 
 
 # -- the lines of a stream that are no events of an apply --------------------------------------------------------------------

@@ -141,6 +141,7 @@ def test_what_was_renamed_is_moved_and_nothing_runs(store, world):
     records = store.read("dev").records
     assert "thing.a" not in records
     assert records[Address("thing.b")].refs == ("thing.x",)
+    assert [*records[Address("thing.b")].steps["work"].values] == ["output:thing.x/out"]
     again = toys.plan(RENAMED, store, world, settings=MOVED)
     assert (again.changes, again.problems) == ((), ())
     assert toys.plan(RENAMED, store, world).changes == ()
