@@ -97,6 +97,7 @@ def fake(tmp_path, monkeypatch):
         return made
 
     monkeypatch.setattr(mlops.project, "open", open_project)
+    monkeypatch.setattr(mlops.project, "resume", lambda _root, _plan: made)
     return made
 
 
