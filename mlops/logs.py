@@ -5,13 +5,15 @@ The only importer of structlog, which is imported with the first event: planning
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from mlops.core.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping, Sequence
-    from datetime import datetime
     from pathlib import Path
     from typing import TextIO
 
@@ -87,8 +89,29 @@ def hidden(value: Any, secrets: Sequence[str]) -> Any:
     return value
 
 
-def read(root: Path, run: str | None = None) -> str:
-    """Return the log of a run; of the last one where none is named.
+@dataclass(frozen=True)
+class Lines:
+    """Which lines of a log are wanted."""
+
+    address: str | None = None
+    step: str | None = None  # `address/name`, or a name alone
+    since: datetime | None = None
+
+    def has(self, line: str) -> bool:
+        """Tell whether the line is one of them; one that was cut off by a full disk is none where anything is asked."""
+        if self == Lines():
+            return True
+        try:
+            data = json.loads(line)
+        except ValueError:
+            return False
+        is_step = self.step is None or data["step"] == self.step or data["step"].endswith(f"/{self.step}")
+        is_address = self.address is None or data["address"] == self.address
+        return is_step and is_address and (self.since is None or datetime.fromisoformat(data["at"]) >= self.since)
+
+
+def read(root: Path, run: str | None = None, wanted: Lines = Lines()) -> str:
+    """Return the wanted lines of a run's log; of the last run where none is named.
 
     Raises:
         StateError: there is no such log.
@@ -103,7 +126,7 @@ def read(root: Path, run: str | None = None) -> str:
         raise StateError(message, f"the last runs: {', '.join(names[-5:])}")
     path = found[names.index(run) if run is not None else -1]
     try:
-        return path.read_text(encoding="utf-8").rstrip("\n")
+        return "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if wanted.has(line))
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}"
         raise StateError(message) from None

@@ -84,3 +84,21 @@ def test_a_run_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path)
 def test_structlog_is_loaded_with_the_first_event_only():
     code = "import sys, mlops.logs; print('structlog' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_lines_are_chosen_by_address_step_and_time(tmp_path):
+    times = iter(datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in (10, 11, 12))
+    with logs.Log(tmp_path, "r1", lambda: next(times)) as log:
+        log(STARTED)
+        log(FAILED)
+        log(Event("warning", "model.a", data={"message": "odd"}))
+
+    def names(**wanted):
+        return [json.loads(line)["event"] for line in logs.read(tmp_path, None, logs.Lines(**wanted)).splitlines()]
+
+    assert names() == ["run-started", "step-ended", "warning"]
+    assert names(address="model.a") == ["warning"]
+    assert names(step="read") == names(step="dataset.a/read") == ["step-ended"]
+    assert names(step="ead") == []
+    assert names(since=datetime(2026, 11, 24, 11, tzinfo=UTC)) == ["step-ended", "warning"]
+    assert names(address="dataset.a", since=datetime(2026, 11, 24, 12, tzinfo=UTC)) == []

@@ -125,15 +125,20 @@ def diff(session: Session, before: str, after: str) -> None:
 @commands.command()
 @click.option("--dot", "form", flag_value="dot", help="Print the language of Graphviz.")
 @click.option("--mermaid", "form", flag_value="mermaid", help="Print the language of Mermaid.")
+@click.option("--plan", "with_plan", is_flag=True, help="Mark what would change with the plan's signs.")
+@overrides_argument
 @click.pass_obj
-def graph(session: Session, form: str | None) -> None:
+def graph(session: Session, /, words: tuple[str, ...], form: str | None, *, with_plan: bool) -> None:
     """Show what needs what, as a tree."""
+    from mlops.engine.choosing import Options
     from mlops.engine.graphs import needs
     from mlops.rendering import graphs
 
-    with session.project() as project:
+    with session.project(Arguments.without_plan(words).overrides) as project:
         found = {str(one): sorted(needs(resource)) for one, resource in project.composition.resources.items()}
-    say({"dot": graphs.dot, "mermaid": graphs.mermaid}.get(form or "", graphs.tree)(found))
+        changes = project.plan(Options()).changes if with_plan else ()
+    signs = {str(change.address): change.action.value for change in changes}
+    say({"dot": graphs.dot, "mermaid": graphs.mermaid}.get(form or "", graphs.tree)(found, signs))
 
 
 @commands.command()
@@ -162,12 +167,18 @@ def status(session: Session, /, words: tuple[str, ...], **flags: bool) -> int:
 
 @commands.command()
 @click.option("--run", "run", metavar="RUN", help="Id of the run, as `mlops history` shows it; the last one otherwise.")
+@click.option("--address", metavar="ADDRESS", help="Only lines about this resource.")
+@click.option("--step", metavar="STEP", help="Only lines about this step: model.credit/fit, or fit of all resources.")
+@click.option("--since", metavar="DATE", help="Only lines from this day or moment on (2026-11-24T10:30), in UTC.")
 @click.pass_obj
-def log(session: Session, run: str | None) -> None:
+def log(session: Session, run: str | None, address: str | None, step: str | None, since: str | None) -> None:
     """Print the log of a run: JSON, one object a line."""
     from mlops import logs
 
-    say(logs.read(session.root, run))
+    wanted = logs.Lines(address, step, moments(since)[0] if since is not None else None)
+    text = logs.read(session.root, run, wanted)
+    if text:
+        say(text)
 
 
 for group in (state, lock):

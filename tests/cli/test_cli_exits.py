@@ -325,3 +325,16 @@ def test_words_complete_to_addresses_keys_and_options(fake):
     assert complete("mod") == ["model.credit"]
     assert complete("model.credit.") == ["model.credit.params.max_depth=", "model.credit.seed="]
     assert complete("env") == ["env=prod"]
+
+
+def test_graph_marks_what_would_change(fake, run):
+    assert run("graph", "--plan")[1] == "+ model.credit\n└─ dataset.credit\n"
+    assert '"model.credit" [label="+ model.credit"];' in run("graph", "--plan", "--dot")[1]
+    assert '["+ model.credit"]' in run("graph", "--plan", "--mermaid")[1]
+
+
+def test_log_prints_the_lines_that_are_asked_for(fake, run):
+    run("apply", "-y")
+    assert [json.loads(line)["event"] for line in run("log", "--address", "model.credit")[1].splitlines()] == ["step-ended"]
+    assert run("log", "--step", "nothing") == (0, "", "")
+    assert run("log", "--since", "yesterday")[0] == 1

@@ -100,7 +100,7 @@ def test_clean_text_cannot_move_the_cursor(text):
 
 def test_a_tree_shows_what_is_needed_twice_once():
     needs = {"test.a": ["model.a", "dataset.a"], "model.a": ["dataset.a"], "dataset.a": ["dataset.raw"], "dataset.raw": []}
-    assert graphs.tree(needs).splitlines() == [
+    assert graphs.tree(needs, {}).splitlines() == [
         "test.a",
         "├─ dataset.a",
         "│  └─ dataset.raw",
@@ -111,4 +111,4 @@ def test_a_tree_shows_what_is_needed_twice_once():
 
 def test_a_chain_longer_than_pythons_stack_is_drawn():
     needs = {f"model.m{index}": [f"model.m{index + 1}"] for index in range(3000)}
-    assert len(graphs.tree(needs).splitlines()) == 3001
+    assert len(graphs.tree(needs, {}).splitlines()) == 3001
