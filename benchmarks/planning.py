@@ -93,7 +93,7 @@ def peers() -> Path | None:
     programs = WORK / "peers" / "bin"
     if not (programs / "dvc").exists():
         subprocess.run([sys.executable, "-m", "venv", WORK / "peers"], check=True)
-        install = [programs / "python", "-m", "pip", "install", "--quiet", "snakemake-minimal", "dvc"]
+        install = [programs / "python", "-m", "pip", "install", "--quiet", "snakemake", "dvc"]
         if subprocess.run(install, check=False).returncode:
             return None
     return programs
