@@ -138,13 +138,21 @@ def _plain(schema: Mapping[str, Any]) -> str:
 
 
 def _commands() -> Iterator[str]:
-    context = click.Context(commands, info_name="mlops")
     yield from ("`mlops [-C FOLDER] COMMAND`; the project is the nearest folder upwards that has `conf/config.yaml`.", "")
-    for name, command in commands.commands.items():
+    yield from _group(commands, click.Context(commands, info_name="mlops"))
+
+
+def _group(group: click.Group, context: click.Context) -> Iterator[str]:
+    for name, command in group.commands.items():
         here = click.Context(command, parent=context, info_name=name)
-        usage = " ".join(command.collect_usage_pieces(here)).replace("[OPTIONS]", "").strip()
         help_text = " ".join((command.help or "").split())
-        yield from (f"### `mlops {name}`", "", f"`mlops {name} {usage}`".replace(" `", "`"), "", help_text, "")
+        yield from (f"### `{here.command_path}`", "")
+        if isinstance(command, click.Group):
+            yield from (help_text, "", *_group(command, here))
+            continue
+        usage = " ".join(command.collect_usage_pieces(here)).replace("[OPTIONS]", "").strip()
+        path = " ".join(word for word in here.command_path.split() if not word.startswith("["))
+        yield from (f"`{path} {usage}`".replace(" `", "`"), "", help_text, "")
         options = [parameter.get_help_record(here) for parameter in command.params if isinstance(parameter, click.Option)]
         if options:
             yield from (f"- `{record[0]}`: {record[1]}" for record in options if record)

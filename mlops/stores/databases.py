@@ -36,6 +36,7 @@ class Database:
     reading: tuple[str, ...]  # one whose statements all see the same moment
     alone: tuple[str, ...]  # one that no other of its sort runs beside
     has_table: str  # the statement that finds a table by its name
+    listed: str  # the subquery that makes rows of a JSON list of texts: one statement asks for any number of keys
     now: Callable[[], datetime]  # the time that all who share this database agree on
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
@@ -106,7 +107,8 @@ def _sqlite(path: Path, clock: Clock) -> Database:
         raise explain(error) from error
     write = ("BEGIN IMMEDIATE",)
     table = "SELECT 1 FROM sqlite_master WHERE name = ?"
-    return Database(connection, "?", (sqlite3.Error,), explain, write, ("BEGIN",), write, table, clock.now)
+    listed = "SELECT value FROM json_each(?)"
+    return Database(connection, "?", (sqlite3.Error,), explain, write, ("BEGIN",), write, table, listed, clock.now)
 
 
 def _sqlite_hint(error: Exception, path: Path) -> str:
@@ -149,6 +151,7 @@ def _postgres(url: str, clock: Clock) -> Database:
         ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",),
         ("BEGIN", f"SELECT pg_advisory_xact_lock({_POSTGRES_LOCK})"),
         "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?",  # to_regclass may answer from a cache
+        "SELECT json_array_elements_text(?::json)",
         # Leases of several machines are compared: theirs is the server's time, whatever their own clocks say.
         lambda: start + timedelta(seconds=clock.monotonic() - began),
     )

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mlops.core.worlds import Clock
 
 LEASE = timedelta(seconds=60)
-CHUNK = 500  # parameters in one statement
 
 
 class SqlStore:
@@ -93,15 +92,9 @@ class SqlStore:
 
     def realised(self, keys: Sequence[str]) -> Mapping[str, Realisation]:
         """Return what is known of these input keys."""
-        found: dict[str, Realisation] = {}
-        for start in range(0, len(keys), CHUNK):
-            some = keys[start : start + CHUNK]
-            marks = ",".join("?" * len(some))
-            statement = f"SELECT body FROM realisations WHERE key IN ({marks})"  # noqa: S608 - only marks
-            for (body,) in self._database.execute(statement, some):
-                realisation = rows.realisation(body)
-                found[realisation.key] = realisation
-        return found
+        statement = f"SELECT body FROM realisations WHERE key IN ({self._database.listed})"  # noqa: S608 - a constant
+        found = [rows.realisation(body) for (body,) in self._database.execute(statement, (rows.dump(keys),))]
+        return {one.key: one for one in found}
 
     def history(self, environment: str, address: str | None = None, *, plan: str | None = None) -> Iterator[Entry]:
         """Yield journal entries in order, of one address or of one plan where it is given."""

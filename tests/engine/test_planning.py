@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mlops.core.addresses import Address
@@ -284,9 +286,9 @@ def test_a_thing_that_was_begun_and_is_no_longer_wanted_is_taken_away(tmp_path, 
     store.close()
 
 
-def statements_of_a_plan(size, folder, world, monkeypatch):
-    """Return how many statements a no-op plan of `size` resources runs."""
-    store = SqlStore("sqlite:///s.db", folder / str(size), toys.ToyClock())
+def statements_of_a_plan(size, url, world, monkeypatch, environment):
+    """Return how many statements a plan of `size` resources runs that finds all recorded, or all realised."""
+    store = SqlStore(url, Path(), toys.ToyClock())
     program = {f"thing.t{index}": {"value": index} for index in range(size)}
     bring(program, store, world)
     seen = []
@@ -294,16 +296,17 @@ def statements_of_a_plan(size, folder, world, monkeypatch):
     execute = database.execute
     with monkeypatch.context() as patched:
         patched.setattr(database, "execute", lambda self, *rest: seen.append(rest) or execute(self, *rest))
-        assert toys.plan(program, store, world).changes == ()
+        made = toys.plan(program, store, world, environment=environment)
     store.close()
+    assert {change.action for change in made.changes} == ({Action.REUSE} if environment == "prod" else set())
     return len(seen)
 
 
-def test_work_grows_linearly(tmp_path, world, monkeypatch):
-    """Statements of a no-op plan do not depend on the number of resources."""
-    few = statements_of_a_plan(10, tmp_path, world, monkeypatch)
-    assert few == statements_of_a_plan(100, tmp_path, world, monkeypatch)
-    assert few <= 4
+@pytest.mark.parametrize(("environment", "most"), [("dev", 4), ("prod", 5)])
+def test_statements_of_a_plan_do_not_depend_on_the_number_of_resources(new_state, world, monkeypatch, environment, most):
+    few = statements_of_a_plan(10, new_state(), world, monkeypatch, environment)
+    assert few == statements_of_a_plan(700, new_state(), world, monkeypatch, environment)
+    assert few <= most
 
 
 def test_a_verdict_that_stays_and_is_not_passed_is_told_until_it_is_judged_anew(store, world):
