@@ -46,7 +46,7 @@ _NARROW = 24  # columns below which a value is not worth showing beside its orig
 def text(plan: Plan, look: Look) -> str:
     """Return the plan as its reader sees it, without a line end after the last line."""
     changes = [change for change in plan.changes if change.action is not Action.NOOP]
-    told = [*verdicts.standing(plan.standing, look), *provisos.lines(plan, look)]
+    told = [*verdicts.of_plan(plan, look), *provisos.lines(plan, look)]
     if not changes:
         return "\n".join([closing(plan), *told])
     lines = [look.paint(f"{plan.project} in {plan.environment}", "strong"), ""]

@@ -41,7 +41,8 @@ def text(result: Result, plan: Plan, look: Look, where: Callable[[str], Origin |
         return _field_in(message, changes.get(address)) or where(address)  # type: ignore[call-overload]
 
     told = [*_failures(result, look, place), *_verdicts(result, look), *_known(result, plan, look)]
-    sections = [*told, *_standing(plan, look), *_held(result, look)]
+    still = list(verdicts.of_plan(plan, look))
+    sections = [*told, *still, *([""] if still else []), *_held(result, look)]
     style = "bad" if has_failed(result, plan) or result.interrupted else "good"
     return "\n".join([*sections, look.paint(closing(result, plan), style)])
 
@@ -111,14 +112,6 @@ def _known(result: Result, plan: Plan, look: Look) -> Iterator[str]:
             yield f"{test} {look.paint('did not pass', 'bad')} when it was last run"
             yield from verdicts.checks(failed, look)
             yield ""
-
-
-def _standing(plan: Plan, look: Look) -> Iterator[str]:
-    """Show the verdicts that stand and block nothing in this plan: those that do were shown."""
-    blocking = reasons.refused(plan.changes)
-    for verdict in plan.standing:
-        if verdict.address not in blocking:
-            yield from (*verdicts.standing([verdict], look), "")
 
 
 def _held(result: Result, look: Look) -> Iterator[str]:

@@ -10,7 +10,7 @@ from mlops.rendering.looks import table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mlops.core.plans import Standing
+    from mlops.core.plans import Plan, Standing
     from mlops.rendering.looks import Look
 
 
@@ -26,6 +26,12 @@ def checks(found: Sequence[Any], look: Look) -> list[str]:
     rows = [[words.fact(check.get(name)) for name in columns] for check in found]
     header, *lines = table([columns, *rows], "  ")
     return [look.paint(header, "dim"), *lines]
+
+
+def of_plan(plan: Plan, look: Look) -> Iterator[str]:
+    """Yield the lines of tests that stay failed, without those that a blocked change tells of already."""
+    told = {test for change in plan.changes for test in change.blocked}
+    yield from standing([verdict for verdict in plan.standing if verdict.address not in told], look)
 
 
 def standing(found: Iterable[Standing], look: Look) -> Iterator[str]:

@@ -176,6 +176,13 @@ def test_a_verdict_that_stands_fails_the_apply_and_is_shown_once():
         "",
         "Failed: 1 step done, 1 unchanged in 13 s (estimated 12 s)",
     ]
-    blocking = (Change(Address("rollout.credit"), Action.CREATE, (Reason("blocked", {"tests": {"test.credit": checks}}),)),)
+    blocking = (
+        Change(
+            Address("rollout.credit"),
+            Action.CREATE,
+            (Reason("blocked", {"tests": {"test.credit": checks}}),),
+            blocked=("test.credit",),
+        ),
+    )
     again = results.text(DONE, replace(PLAN, changes=blocking, standing=(verdict,)), Look(), where)
     assert again.count("did not pass") == 1
