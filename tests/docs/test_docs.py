@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,14 +70,17 @@ def test_every_link_of_a_page_leads_somewhere(page):
 
 
 def test_the_plan_in_the_readme_is_the_program_s(tmp_path):
-    """The picture is what the reference project prints once it was applied; times and what is served when differ."""
+    """The picture is what the reference project prints once it was applied, here in a copy with servers of its own."""
     block = next(consoles.blocks((ROOT / "README.md").read_text()))
     command, _, shown = block.text.partition("\n")
-    project = shell.Shell(ROOT, (f"store.url=sqlite:///{tmp_path}/state.db", f"target.port={shell.free_port()}"))
-    words = command.removeprefix("$ mlops ").split()
+    data = "examples/credit/data/credit.csv"
+    (tmp_path / data).parent.mkdir(parents=True)
+    shutil.copy(ROOT / data, tmp_path / data)
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    project = shell.Shell(tmp_path, (f"target.port={shell.free_port()}",))
     try:
         project.apply()
-        found = project.mlops(*words).out
+        found = project.mlops(*command.removeprefix("$ mlops ").split()).out
     finally:
         project.mlops("destroy", "--yes")
     assert consoles.normal(found) == consoles.normal(shown)
