@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ PAGES = ["README.md", "CHANGELOG.md", *(str(path.relative_to(ROOT)) for path in 
 every_page = pytest.mark.parametrize("page", PAGES)
 
 
+@pytest.mark.skipif(not shutil.which("curl") and not os.environ.get("CI"), reason="curl is not installed")
 def test_every_command_of_the_tutorial_prints_what_it_shows(tmp_path):
     console = consoles.Console(tmp_path, {"8080": str(shell.free_port()), "8081": str(shell.free_port())})
     try:
