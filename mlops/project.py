@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import kinds as kinds_room
 from mlops.composing import compositions
 from mlops.core.addresses import Address
-from mlops.core.errors import MlopsError, PlanError, Unavailable
+from mlops.core.errors import MlopsError, PlanError, StateError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.worlds import Place
 from mlops.engine import applying, observing, planning
@@ -76,7 +76,14 @@ class Project:
     @cached_property
     def store(self) -> SqlStore:
         """The recorded state."""
-        return SqlStore(self.settings.store.url, self.root, self.world.clock, owners.is_gone)
+        try:
+            return SqlStore(self.settings.store.url, self.root, self.world.clock, owners.is_gone)
+        except StateError as error:
+            origin = self.composition.origins.of("store", "url")
+            if origin is not None:
+                place = f"command line: {origin.override.partition('=')[0]}=…" if origin.override else origin  # no password
+                error.hint = f"{error.hint}\nstore.url is written here: {place}"
+            raise
 
     def close(self) -> None:
         """Give the store back."""

@@ -6,8 +6,9 @@ The store uses DB-API directly: SQLAlchemy costs 0.18 s to import, half of what 
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+_ROOM = 100_000  # bytes; SQLite's index of its log takes 32 KiB
 IDENTITY = "sequence BIGINT PRIMARY KEY"
 
 
@@ -78,13 +80,14 @@ def connect(url: str, root: Path) -> Database:
         return _sqlite(root / rest[1:])
     if scheme in ("postgresql", "postgres"):
         return _postgres(url)
-    message = f"the store '{scheme}://…' is not known"
+    message = f"the store '{scheme}://…' is not known" if "://" in url else "store.url is no URL of a database"
     raise StateError(message, "write sqlite:///PATH or postgresql://USER@HOST/DATABASE in conf/store/*.yaml")
 
 
 def _sqlite(path: Path) -> Database:
     def explain(error: Exception) -> StateError:
-        return StateError(f"the state in {path} cannot be used: {error}", _sqlite_hint(error, path))
+        reason = getattr(error, "strerror", None) or error
+        return StateError(f"the state in {path} cannot be used: {reason}", _sqlite_hint(error, path))
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,13 +103,20 @@ def _sqlite_hint(error: Exception, path: Path) -> str:
     text = str(error)
     if "not a database" in text or "malformed" in text:
         return f"the file is damaged: move {path.name} aside and put a copy of it back, or start anew with an empty state"
-    if "full" in text:
+    if "full" in text or _is_full(path):
         return "free some room on the disk, then run the same command again; nothing that was committed is lost"
     if "readonly" in text or "unable to open" in text or "Permission" in text:
         return f"give yourself write access to {path.parent}"
     if "locked" in text:
         return "another process writes to the state; try again"
     return "see the message of SQLite"
+
+
+def _is_full(path: Path) -> bool:
+    """Tell whether the disk has no room for SQLite's own files; it then speaks of an I/O error."""
+    with suppress(OSError):
+        return shutil.disk_usage(path.parent).free < _ROOM
+    return False
 
 
 def _postgres(url: str) -> Database:

@@ -92,7 +92,11 @@ class DatasetSpec(Spec):
     )
     key: str | None = Field(default=None, description="Column that tells rows apart; no feature of a model")
     split: Split | None = Field(default=None, description="How rows are parted into train, validation and test")
-    sha256: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{64}$", description="The only bytes that are accepted")
+    sha256: str | None = Field(
+        default=None,
+        pattern=r"^(sha256:)?[0-9a-f]{64}$",
+        description="The only bytes that are accepted, as sha256sum prints them",
+    )
     description: Description = ""
 
 

@@ -149,7 +149,8 @@ def _fit_function(op: Fit, recipe: ByFunction, world: World, features: pd.DataFr
     except (Exception, SystemExit) as error:
         raise _failed(recipe.python, error, world.root) from error
     if not callable(getattr(model, "predict", None)):
-        message = f"{recipe.python} returned a {type(model).__name__}, which has no predict"
+        what = "nothing" if model is None else f"a {type(model).__name__}, which has no predict"
+        message = f"{recipe.python} returned {what}"
         raise ModelError(message, "return a fitted estimator: fit(train, label, params, seed) -> estimator")
     return model, _asked(model, table, features)
 
