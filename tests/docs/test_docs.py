@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,12 +16,15 @@ import pytest
 
 from mlops import kinds, schemas
 from mlops.cli.commands import commands
+from mlops.composing import compositions
 
 import consoles
 import shell
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CHANGELOG.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md")))]
+
+OVERRIDES = re.findall(r"^\| `(.*?)` \|", (ROOT / "docs/reference/overrides.md").read_text(), re.MULTILINE)
 
 every_page = pytest.mark.parametrize("page", PAGES)
 
@@ -66,9 +70,16 @@ def test_every_make_target_that_a_page_names_exists(page):
 
 @every_page
 def test_every_link_of_a_page_leads_somewhere(page):
-    text = (ROOT / page).read_text()
-    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        assert ((ROOT / page).parent / link).exists(), f"{page} links to {link}"
+    for path, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", (ROOT / page).read_text()):
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), f"{page} links to {path}"
+        assert not anchor or anchor in _anchors(target.read_text()), f"{page} links to {path}#{anchor}"
+
+
+def _anchors(text):
+    """Return what headings are linked by: lower case, without signs, with hyphens for blanks."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_plan_in_the_readme_is_the_program_s(tmp_path):
@@ -117,6 +128,18 @@ def test_every_command_of_the_recipes_prints_what_it_shows(tmp_path):
         if block.language == "console":
             console.run(block)
     assert console.count > 10
+
+
+@pytest.mark.parametrize("words", OVERRIDES)
+def test_every_override_of_the_reference_is_taken(words, tmp_path):
+    project = shell.copy_of("credit", tmp_path)
+    project.edit("conf/config.yaml", "defaults: [", "defaults: [model: [credit], ")
+    project.edit("conf/model/credit.yaml", "seed: 7", "seed: 7\nfeatures: [age]")
+    shutil.copy(project.folder / "conf/model/credit.yaml", project.folder / "conf/model/big.yaml")
+    shutil.copy(project.folder / "conf/test/data.yaml", project.folder / "conf/test/credit.yaml")
+    if "~" in words:
+        (project.folder / "conf/rollout/credit.yaml").unlink()
+    compositions.compose(project.folder, shlex.split(words.replace("`, `", " ")), kinds.load())
 
 
 def test_the_kind_of_the_recipes_is_found_and_makes_its_output(tmp_path):
