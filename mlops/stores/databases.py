@@ -80,7 +80,7 @@ def connect(url: str, root: Path) -> Database:
         return _sqlite(root / rest[1:])
     if scheme in ("postgresql", "postgres"):
         return _postgres(url)
-    message = f"the store '{scheme}://…' is not known" if "://" in url else "store.url is no URL of a database"
+    message = f"the store '{scheme}://…' is not known" if "://" in url else f"the store '{url}' is not known"
     raise StateError(message, "write sqlite:///PATH or postgresql://USER@HOST/DATABASE in conf/store/*.yaml")
 
 

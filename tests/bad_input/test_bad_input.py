@@ -28,6 +28,7 @@ from mlops import cli
 
 from shell import MLOPS, Shell
 
+SECRET = "hunter2"  # noqa: S105 - stands for every secret in the cases
 HERE = Path(__file__).parent
 CASES = sorted((HERE / "cases").glob("*.yaml"))
 FRESH = ("apply", "destroy")  # commands with processes of their own begin in one
@@ -100,6 +101,7 @@ def _check(told, case, before, folder, words):
     text = told.get("out", "") + told.get("err", "")
     assert "Traceback" not in text
     assert "this is a bug" not in text
+    assert SECRET not in text
     after = _kept(folder)
     lost = {name for name, digest in before.items() if after.get(name) != digest} - set(case.get("changes", ()))
     assert not lost, f"lost or changed: {lost}"

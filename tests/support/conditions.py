@@ -93,14 +93,14 @@ def _nobody(folder, *, owned=True, closed=None):
 
     That user owns the project or not; the file `closed` is root's.
     """
+    script = f'{_opened()}exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups -- env HOME=/ "$@"'
+    prefix = ("unshare", "--mount", "sh", "-e", "-c", script, "sh")
+    _need([*prefix, sys.executable, "-c", "import mlops.cli"], "another user who may read this installation")
     for path in [folder, *folder.rglob("*")] if owned else ():
         os.chown(path, int(NOBODY), int(NOBODY))
     if closed is not None:
         os.chown(folder / closed, 0, 0)
         (folder / closed).chmod(0o600)
-    script = f'{_opened()}exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups -- env HOME=/ "$@"'
-    prefix = ("unshare", "--mount", "sh", "-e", "-c", script, "sh")
-    _need([*prefix, sys.executable, "-c", "import mlops.cli"], "another user who may read this installation")
     yield Condition(prefix=prefix)
 
 

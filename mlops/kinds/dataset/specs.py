@@ -154,7 +154,11 @@ def _source_problems(source: Source) -> Iterator[Diagnostic]:
         yield _wrong("source", "a query needs the url of its database", "add url, or secret with the name of one")
     for name in ("path", "url"):
         if _CREDENTIALS.search(getattr(source, name) or ""):
-            hint = "name it in source.secret" if name == "url" else "give it to the library by its own environment variables"
+            hint = (
+                "take it out, and name a secret in source.secret"
+                if name == "url"
+                else "give it to the library by its own environment variables"
+            )
             yield _wrong(f"source.{name}", "a password stands in the configuration", hint)
 
 
