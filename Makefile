@@ -9,7 +9,7 @@ STAMP := $(VENV)/installed
 
 # A small project, from nothing to an answered prediction, in a folder of its own.
 demo: $(STAMP)
-	bash examples/quickstart/demo.sh
+	PORT=$(PORT) bash examples/quickstart/demo.sh
 
 # Everything that is proved, but the long repeats.
 test: $(STAMP) check

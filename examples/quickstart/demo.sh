@@ -3,12 +3,13 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 mlops=../../.venv/bin/mlops
-url=http://127.0.0.1:8421
+port=${PORT:-8421} # another one where this is taken: make demo PORT=9000
+url=http://127.0.0.1:$port
 
-run() { printf '\n$ mlops %s\n' "$*"; "$mlops" "$@"; }
+run() { printf '\n$ mlops %s\n' "$*"; "$mlops" "$@" "target.port=$port"; }
 
 run plan
-trap '"$mlops" destroy --yes >/dev/null' EXIT
+trap '"$mlops" destroy --yes "target.port=$port" >/dev/null' EXIT
 run apply --yes
 
 # One row of measures, as a client would send it.
