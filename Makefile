@@ -29,6 +29,7 @@ soak: $(STAMP)
 # Figures beside those of peers; nothing fails by time.
 bench: $(STAMP)
 	$(BIN)/python benchmarks/planning.py
+	$(BIN)/python benchmarks/training.py
 
 # The JSON Schemas of specs and plans, from the code.
 schemas: $(STAMP)
