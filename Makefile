@@ -9,7 +9,7 @@ STAMP := $(VENV)/installed
 
 # A small project, from nothing to an answered prediction, in a folder of its own.
 demo: $(STAMP)
-	bash examples/quickstart/demo.sh
+	PORT=$(PORT) bash examples/quickstart/demo.sh
 
 # Everything that is proved, but the long repeats.
 test: $(STAMP) check
@@ -30,6 +30,7 @@ soak: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/applying.py
+	$(BIN)/python benchmarks/training.py
 
 # The JSON Schemas of specs and plans, from the code.
 schemas: $(STAMP)
@@ -44,6 +45,8 @@ clean:
 
 # Debian and Ubuntu ship Python without venv: it is installed where apt-get may be used.
 $(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "mlops needs Python 3.11 to 3.13, and $(PYTHON) is another: name one, for example PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,postgres,http]'

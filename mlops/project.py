@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import kinds as kinds_room
 from mlops.composing import compositions
 from mlops.composing.origins import Places
-from mlops.core.errors import MlopsError, PlanError, Unavailable
+from mlops.core.errors import MlopsError, PlanError, StateError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.plans import Do
 from mlops.core.settings import Composition, from_portable
@@ -103,7 +103,15 @@ class Project:
     @cached_property
     def store(self) -> SqlStore:
         """The recorded state."""
-        return SqlStore(self.settings.store.url, self.root, self.world.clock, owners.is_gone, self.settings.project)
+        settings = self.settings
+        try:
+            return SqlStore(settings.store.url, self.root, self.world.clock, owners.is_gone, settings.project)
+        except StateError as error:
+            origin = self.composition.origins.of("store", "url")
+            if origin is not None:
+                place = f"command line: {origin.override.partition('=')[0]}=…" if origin.override else origin  # no password
+                error.hint = f"{error.hint}\nstore.url is written here: {place}"
+            raise
 
     @property
     def maintenance(self) -> Maintenance:

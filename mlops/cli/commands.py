@@ -265,13 +265,21 @@ def read(path: Path) -> Plan:
 
     hint = "write a plan with: mlops plan --out plan.json"
     try:
-        return plans.from_json(json.loads(path.read_text(encoding="utf-8")))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}"
         raise PlanError(message, hint) from None
-    except ValueError as error:
-        message = f"{path} is no JSON: {error}"
+    except json.JSONDecodeError as error:
+        message = f"{path}:{error.lineno}:{error.colno} is no JSON: {error.msg}"
         raise PlanError(message, hint) from None
+    except ValueError:
+        message = f"{path} is no text"
+        raise PlanError(message, hint) from None
+    try:
+        return plans.from_json(data)
+    except PlanError as error:
+        message = f"{path}: {error.message}"
+        raise PlanError(message, error.hint) from None
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ is an error. Nodes know their place, so the places of all values come from the s
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 from omegaconf.errors import GrammarParseError
@@ -42,6 +42,9 @@ _FLOAT = re.compile(
 
 # Interpolations that need no parser to be known as well formed.
 _WELL_FORMED = re.compile(r"\$\{\.*[A-Za-z_][\w-]*(?:\.[\w-]+)*\}")
+
+
+_LINK = re.compile(r"\$\{([A-Za-z_][\w-]*(?:\.[\w-]+)*)\}")
 
 
 class DocumentError(Exception):
@@ -213,13 +216,22 @@ _KNOWN = (  # a part of the parser's words, ours, and what to do
         "the alias has no anchor",
         "write its anchor (&name) further up, or put quotes around a text that begins with '*'",
     ),
+    ("nesting depth", "the values are nested too deeply", "write it flatter"),
     ("control characters", "the file holds control characters", "is it text? save it as UTF-8"),
     ("cannot start any token", "this character begins no value", "put quotes around the text"),
 )
 
 
-def places(text: str) -> dict[str, tuple[int, int]]:
-    """Return line and column (1-based) of every value by dotted path; a value in a mapping stands at its key."""
+class Spot(NamedTuple):
+    """Line and column (1-based), and `target` where the value is `${target}` and nothing else."""
+
+    line: int
+    column: int
+    link: str | None = None
+
+
+def places(text: str) -> dict[str, Spot]:
+    """Return the place of every value by dotted path; a value in a mapping stands at its key."""
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -227,13 +239,13 @@ def places(text: str) -> dict[str, tuple[int, int]]:
         return {}
     finally:
         loader.dispose()
-    found = {"": (1, 1)}
+    found = {"": Spot(1, 1)}
     if node is not None:
         found.update(_places(node, ""))
     return found
 
 
-def _places(node: Any, path: str) -> Iterator[tuple[str, tuple[int, int]]]:
+def _places(node: Any, path: str) -> Iterator[tuple[str, Spot]]:
     if isinstance(node, MappingNode):
         children = [(key.value, key, value) for key, value in node.value if isinstance(key, ScalarNode)]
     elif isinstance(node, SequenceNode):
@@ -242,5 +254,6 @@ def _places(node: Any, path: str) -> Iterator[tuple[str, tuple[int, int]]]:
         return
     for name, place, value in children:
         below = f"{path}.{name}" if path else name
-        yield below, (place.start_mark.line + 1, place.start_mark.column + 1)
+        link = _LINK.fullmatch(value.value) if isinstance(value, ScalarNode) else None
+        yield below, Spot(place.start_mark.line + 1, place.start_mark.column + 1, link[1] if link else None)
         yield from _places(value, below)

@@ -152,6 +152,11 @@ def _layered(
 
 def _blame(override: Override, error: BaseException) -> Diagnostic:
     lines = [line for line in str(error).splitlines() if line] or [type(error).__name__]
+    unknown = re.match(r"Could not override '([^']+)'", lines[0])
+    if unknown is not None:
+        meant = re.search(r"Did you mean to override (\S+)\?", str(error))
+        choice = f"did you mean {meant[1]}={override.value()}?" if meant else "config.yaml's defaults list has what can be chosen"
+        return overriding.problem("override", f"'{unknown[1]}' chooses nothing", override.input_line, choice)
     hint = " ".join(lines[1:2]) or None
     return overriding.problem("override", lines[0].rstrip("."), override.input_line, hint)
 
@@ -185,4 +190,4 @@ def _entry(document: Document, name: str, otherwise: Origin) -> Origin:
     defaults = (document.data or {}).get("defaults", [])
     found = next((index for index, item in enumerate(defaults) if name in str(item)), None)
     where = places(document.text).get(f"defaults.{found}") if found is not None else None
-    return Origin(document.source.file, *where) if where else otherwise
+    return Origin(document.source.file, where.line, where.column) if where else otherwise

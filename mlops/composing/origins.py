@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from mlops.composing.documents import Spot
+
 GLOBAL = "_global_"
 
 
@@ -38,19 +40,33 @@ class Places:
     written: tuple[Written, ...] = ()
     through: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
-    _read: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    _read: dict[str, dict[str, Spot]] = field(default_factory=dict)
 
     def kept(self) -> tuple[tuple[tuple[str, str], ...], tuple[Written, ...], frozenset[str], dict[str, str]]:
         """Return all but the folder, to be kept."""
         return self.parts, self.written, self.through, dict(self.renamed)
 
     def of(self, address: str, path: str = "") -> Origin | None:
-        """Return where the value was written, or the nearest thing above it that was; None where nothing was at all."""
-        for place in _upwards(f"{address}.{path}" if path else address):
+        """Return where the value was written, or the nearest thing above it that was; None where nothing was at all.
+
+        Below `target: ${target}` values are written where the link leads.
+        """
+        whole = f"{address}.{path}" if path else address
+        for place in _upwards(whole):
             origin = self._exactly(address, place)
             if origin is not None:
-                return origin
+                return self._linked(origin, whole[len(place) + 1 :]) or origin
         return self._beneath(address)
+
+    def _linked(self, origin: Origin, rest: str) -> Origin | None:
+        """Return where `rest` is written, below the link that stands at `origin`, if one does."""
+        spots = self._read.get(origin.file or "", {}).values() if rest else ()
+        link = next((spot.link for spot in spots if (spot.line, spot.column) == (origin.line, origin.column)), None)
+        if link is None:
+            return None
+        place = f"{link}.{rest}"
+        owners = [".".join(place.split(".")[:parts]) for parts in (1, 2)]  # a group, or a resource
+        return next((found for owner in owners if (found := self._exactly(owner, place)) is not None), None)
 
     def _beneath(self, address: str) -> Origin | None:
         """Return where something below was written, for what no place names itself (`+extra.key=1` makes `extra`)."""
@@ -87,7 +103,7 @@ class Places:
             except (OSError, UnicodeDecodeError):
                 self._read[file] = {}
         found = self._read[file].get(path)
-        return None if found is None else Origin(file, *found)
+        return None if found is None else Origin(file, found.line, found.column)
 
 
 def _upwards(place: str) -> Iterator[str]:

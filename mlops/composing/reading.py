@@ -56,7 +56,10 @@ class Document:
                 self._content = b""
                 self._is_parsed = True
                 summary = f"the file cannot be read: {error.strerror}"
-                self._diagnostics.append(Diagnostic("unreadable", summary, origin=Origin(self.source.file)))
+                hint = "mend the link, or remove it"
+                if isinstance(error, PermissionError):
+                    hint = "change its owner or mode, or run as the user who owns it"
+                self._diagnostics.append(Diagnostic("unreadable", summary, origin=Origin(self.source.file), hint=hint))
         return self._content
 
     @property

@@ -174,6 +174,8 @@ def _explain(item: _Found, model: type[BaseModel]) -> Diagnostic:
         hint = f"did you mean '{close}'?" if close else None
     elif item.message == f"{_WANTED}{_LIMITS['string_pattern_mismatch'].format(pattern=_NAME)}":
         return Diagnostic("name", f"{shown(item.value)} cannot be a name", path=item.path, hint=NAMING)
+    elif item.type == "string_pattern_mismatch":
+        hint = _description(model, item.parts[:-1], item.parts[-1])
     elif _SHAPES.get(item.type) == "a list" and isinstance(item.value, str | int | float):
         hint = f"write [{item.value}]"
     return Diagnostic(code, f"{summary}, got {shown(item.value)}", path=item.path, hint=hint)
@@ -181,9 +183,15 @@ def _explain(item: _Found, model: type[BaseModel]) -> Diagnostic:
 
 def _about(model: type[BaseModel], parts: Sequence[str], name: str) -> str:
     """Return the hint to add a field, with what is known about it."""
+    about = _description(model, parts, name)
+    return f"add {name}: {about}" if about else f"add {name}"
+
+
+def _description(model: type[BaseModel], parts: Sequence[str], name: str) -> str | None:
+    """Return what the field is, where only one is meant and it says so."""
     found = {level.model_fields[name].description for level in _models_at(model, parts) if name in level.model_fields}
     about = found.pop() if len(found) == 1 else None
-    return f"add {name}: {about[0].lower()}{about[1:]}" if about else f"add {name}"
+    return f"{about[0].lower()}{about[1:]}" if about else None
 
 
 def _fields_at(model: type[BaseModel], parts: Sequence[str]) -> set[str]:

@@ -233,7 +233,10 @@ def from_json(data: Any) -> Plan:
         plan = TypeAdapter(Plan).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
-        message = f"the plan is damaged at {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        place = ".".join(str(part) for part in first["loc"])
+        message = (
+            f"the plan is damaged: {place} is {'missing' if first['type'].startswith('missing') else 'none that a plan can have'}"
+        )
         raise PlanError(message, "plan again") from None
     if _identity(data) != plan.id:
         message = "the plan was edited after it was made: its id does not match its content"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mlops.core.diagnostics import Severity
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from mlops.core.diagnostics import Diagnostic, Origin
     from mlops.rendering.looks import Look
+
+
+_PASSWORD = re.compile(r"(?<=:)[^:/@\s]+(?=@)")  # as in //user:password@host
 
 
 def error(problem: MlopsError, look: Look, read_line: Callable[[Origin], str | None]) -> str:
@@ -41,7 +45,7 @@ def _one(diagnostic: Diagnostic, look: Look, read_line: Callable[[Origin], str |
     head = look.paint(f"{diagnostic.severity}[{diagnostic.code}]", style)
     place = str(diagnostic.origin) if diagnostic.origin is not None else ""
     parts = [part for part in (place, _subject(diagnostic), diagnostic.summary) if part]
-    line = f"{head} {clean(': '.join(parts))}"
+    line = f"{head} {_hide(clean(': '.join(parts)))}"
     return [line, *_snippet(diagnostic.origin, look, read_line), *_hint(diagnostic.hint, look)]
 
 
@@ -58,10 +62,17 @@ def _snippet(origin: Origin | None, look: Look, read_line: Callable[[Origin], st
     if origin is None or source is None or not source.strip():
         return []
     number = str(origin.line)
-    lines = [f"  {look.paint(f'{number} │', 'dim')} {shorten(clean(source.rstrip()).replace(chr(9), ' '), look.width - 8)}"]
+    lines = [
+        f"  {look.paint(f'{number} │', 'dim')} {shorten(_hide(clean(source.rstrip())).replace(chr(9), ' '), look.width - 8)}"
+    ]
     if origin.column is not None and origin.column <= look.width - 8:
         lines.append(f"  {' ' * len(number)} {look.paint('│', 'dim')} {' ' * (origin.column - 1)}{look.paint('^', 'bad')}")
     return lines
+
+
+def _hide(text: str) -> str:
+    """Return the text without the password of a URL; stars of the same number keep the columns."""
+    return _PASSWORD.sub(lambda found: "*" * len(found[0]), text)
 
 
 def _hint(hint: str | None, look: Look) -> list[str]:

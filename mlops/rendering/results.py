@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
+from mlops.core import specs
 from mlops.core.executions import Status
 from mlops.rendering import plans, reasons, verdicts, words
 from mlops.rendering.looks import clean, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from mlops.core.diagnostics import Origin
     from mlops.core.executions import Outcome, Result
     from mlops.core.plans import Change, Plan
     from mlops.rendering.looks import Look
 
+_TELLING = 4  # letters; a shorter value stands in a message by chance
 _COUNTED = {
     Status.DONE: "done",
     Status.REUSED: "reused",
@@ -33,12 +36,13 @@ def has_failed(result: Result, plan: Plan) -> bool:
     )
 
 
-def text(result: Result, plan: Plan, look: Look, where: Callable[[str], Origin | None]) -> str:
-    """Return how an apply went; `where` tells where a resource was written."""
+def text(result: Result, plan: Plan, look: Look, where: Callable[[str, str], Origin | None]) -> str:
+    """Return how an apply went; `where` tells where a value of a resource was written, or the resource."""
     changes = {change.address: change for change in plan.changes}
 
     def place(address: str, message: str) -> Origin | None:
-        return _field_in(message, changes.get(address)) or where(address)  # type: ignore[call-overload]
+        change = changes.get(address)  # type: ignore[call-overload]
+        return _field_in(message, change) or where(address, _path_in(message, change.body if change is not None else {}))
 
     told = [*_failures(result, look, place), *_verdicts(result, look), *_known(result, plan, look)]
     still = list(verdicts.of_plan(plan, look))
@@ -68,6 +72,21 @@ def _field_in(message: str, change: Change | None) -> Origin | None:
         if one.origin is not None and any(f"'{word}'" in message for word in (one.after, one.path.rpartition(".")[2])):
             return one.origin
     return None
+
+
+def _path_in(message: str, body: Mapping[str, Any]) -> str:
+    """Return the dotted path of the value that the message is most likely about: named or shown in quotes, else shown."""
+    best, found = (0, 0), ""
+    for path, value in specs.walk(body):
+        parts = path.split(".")
+        words = [(".".join(parts[: index + 1]), part, False) for index, part in enumerate(parts)]
+        for place, word, is_value in [*words, (path, str(value), True)]:
+            is_shown = is_value and len(word) >= _TELLING and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", message) is not None
+            is_quoted = f"'{word}'" in message or (is_value and f"{parts[-1]} {word} " in message)  # port 80 …
+            rank = (2 if is_quoted else int(is_shown), len(word))
+            if rank[0] and rank > best:
+                best, found = rank, place
+    return found
 
 
 def _failures(result: Result, look: Look, place: Callable[[str, str], Origin | None]) -> Iterator[str]:

@@ -265,7 +265,10 @@ def _check_json(headers: Headers) -> None:
     media, _, parameters = headers.get("content-type", "application/json").lower().partition(";")
     charset = dict(part.strip().partition("=")[::2] for part in parameters.split(";") if part.strip()).get("charset", "utf-8")
     if media.strip() != "application/json" or charset.strip('"') not in ("utf-8", "utf8"):
-        raise Refusal(415, f"the content type is {media.strip()!r}, expected application/json in UTF-8")
+        raise Refusal(
+            415,
+            f"the content type is {media.strip()!r}, expected application/json in UTF-8 (curl: -H 'Content-Type: application/json')",
+        )
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(415, f"the content encoding is {headers.get('content-encoding')!r}, expected none")
     if headers.get("inference-header-content-length") is not None:

@@ -6,6 +6,7 @@ The store uses DB-API directly: SQLAlchemy costs 0.18 s to import, half of what 
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlops.core.worlds import Clock
 
 _POSTGRES_LOCK = 7_305_117  # any number, as long as every mlops takes the same
+_ROOM = 100_000  # bytes; SQLite's index of its log takes 32 KiB
 
 
 @dataclass(slots=True)
@@ -96,7 +98,8 @@ def connect(url: str, root: Path, clock: Clock) -> Database:
 
 def _sqlite(path: Path, clock: Clock) -> Database:
     def explain(error: Exception) -> StateError:
-        return StateError(f"the state in {path} cannot be used: {error}", _sqlite_hint(error, path))
+        reason = getattr(error, "strerror", None) or error
+        return StateError(f"the state in {path} cannot be used: {reason}", _sqlite_hint(error, path))
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,13 +118,20 @@ def _sqlite_hint(error: Exception, path: Path) -> str:
     text = str(error)
     if "not a database" in text or "malformed" in text:
         return f"the file is damaged: move {path.name} aside and put a copy of it back, or start anew with an empty state"
-    if "full" in text:
+    if "full" in text or _is_full(path):
         return "free some room on the disk, then run the same command again; nothing that was committed is lost"
     if "readonly" in text or "unable to open" in text or "Permission" in text:
         return f"give yourself write access to {path.parent}"
     if "locked" in text:
         return "another process writes to the state; try again"
     return "see the message of SQLite"
+
+
+def _is_full(path: Path) -> bool:
+    """Tell whether the disk has no room for SQLite's own files; it then speaks of an I/O error."""
+    with suppress(OSError):
+        return shutil.disk_usage(path.parent).free < _ROOM
+    return False
 
 
 def _postgres(url: str, clock: Clock) -> Database:

@@ -190,7 +190,7 @@ def _parsed_rows(place: Place, form: Form) -> int | None:
         try:
             return int(pyarrow.parquet.read_metadata(file).num_rows)
         except pyarrow.ArrowException as error:
-            message = f"{places.shown(place.name)} is no Parquet file: {error}"
+            message = f"{places.shown(place.name)} is no Parquet file, or is damaged"
             raise Refused(message, "write it again, or set `format` to what it is") from error
 
 

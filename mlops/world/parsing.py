@@ -81,7 +81,16 @@ def _parse_csv(name: str, data: bytes, delimiter: str) -> Any:
         raise Refused(message, "set source.delimiter or source.format to what it is") from error
     if broken:
         raise _ragged(name, data, delimiter, len(header))
+    if table.num_rows and _is_open(str(table.column(len(header) - 1)[-1]), data):
+        *_, (line, _) = _rows(data, delimiter)
+        message = f"{name}:{line}: a quote is not closed, so that all that follows is one cell"
+        raise Refused(message, "close it, or write a quote that belongs to the text twice")
     return table.to_pandas()
+
+
+def _is_open(last: str, data: bytes) -> bool:
+    """Tell whether the last cell holds the end of the file, which only a quote that is never closed can do."""
+    return last.endswith("\n") and not data.rstrip(b"\r\n").endswith(b'"')
 
 
 def _header(name: str, data: bytes, delimiter: str) -> list[str]:
@@ -138,7 +147,7 @@ def _parse_lines(name: str, data: bytes) -> Any:
         try:
             row = json.loads(text)
         except (ValueError, RecursionError) as error:
-            broken.append(f"{name}:{line}: {getattr(error, 'msg', error)}")
+            broken.append(f"{name}:{line}: no JSON: {getattr(error, 'msg', error)}")
             continue
         rows.append(row)
         if not isinstance(row, dict):
@@ -161,7 +170,7 @@ def _parse_parquet(name: str, data: bytes) -> Any:
     try:
         table = pyarrow.parquet.read_table(pa.BufferReader(data))
     except pa.ArrowException as error:
-        message = f"{name} is no Parquet file: {error}"
+        message = f"{name} is no Parquet file, or is damaged"
         raise Refused(message, "write it again, or set source.format to what it is") from error
     check_names(name, table.column_names)
     return table.replace_schema_metadata(None).to_pandas(integer_object_nulls=True)

@@ -139,7 +139,15 @@ def _translated(error: Exception, name: str) -> MlopsError:  # noqa: PLR0911 - o
         return Refused(f"{name} cannot be read: {shown(str(error))}", "check the URL")
     if getattr(error, "status", 0) in (401, 403):
         return Refused(f"{name} may not be read: the server answered {error.status}", "check the credentials")  # type: ignore[attr-defined]
-    return Unavailable(f"{name} cannot be reached: {shown(str(error)) or type(error).__name__}", "try again, or check the URL")
+    return Unavailable(f"{name} cannot be reached: {_reason(error)}", "try again, or check the URL")
+
+
+def _reason(error: Exception) -> str:
+    """Return why a server does not answer; the HTTP library keeps the system's own error inside its own."""
+    inner = getattr(error, "os_error", None)
+    if isinstance(inner, OSError) and inner.errno is not None:
+        return os.strerror(inner.errno) if inner.errno > 0 else str(inner.strerror)
+    return shown(str(error)) or type(error).__name__
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:

@@ -199,7 +199,7 @@ def test_a_mistake_in_a_file_is_told_with_its_place(project, option, text, expec
         ("target@other=local", "override", "target@other"),
         ("maker@maker.a=big", "unknown-option", "'maker' has no option 'big' [options: a]"),
         ("store=pg", "unknown-option", "there is no folder conf/store [write conf/store/pg.yaml]"),
-        ("maker=a", "override", "Could not override 'maker'"),
+        ("maker=a", "override", "'maker' chooses nothing"),
         ("nogroup@maker.a=b", "unknown-key", "there is no 'nogroup'"),
         ("maker.a.params.depth=1,2", "sweep", "for a list write key=[1,2]"),
         ("maker.a.params.depth=range(1,3)", "sweep", "sweep"),
@@ -294,7 +294,9 @@ def test_a_file_that_cannot_be_read_is_told(project):
     """A dangling link is a diagnostic with the system's reason."""
     (project.root / "conf/things").mkdir()
     (project.root / "conf/things/a.yaml").symlink_to("nowhere")
-    assert project.problems() == ["conf/things/a.yaml: unreadable: the file cannot be read: No such file or directory"]
+    assert project.problems() == [
+        "conf/things/a.yaml: unreadable: the file cannot be read: No such file or directory [mend the link, or remove it]"
+    ]
 
 
 def test_a_yml_file_is_not_silently_left_out(project):

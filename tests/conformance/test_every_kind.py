@@ -64,7 +64,9 @@ def test_a_kind_is_whole(name):
 def test_every_field_that_a_user_may_write_is_described_or_typed_in_the_schema(name):
     schema = KINDS[name].Spec.model_json_schema()
     assert schema["additionalProperties"] is False
-    assert all(set(field) & {"type", "$ref", "anyOf", "oneOf", "allOf", "const", "enum"} for field in schema["properties"].values())
+    assert all(
+        set(field) & {"type", "$ref", "anyOf", "oneOf", "allOf", "const", "enum"} for field in schema["properties"].values()
+    )
 
 
 def test_schemas_on_disk_are_those_of_the_code():

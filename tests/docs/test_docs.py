@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from mlops import kinds, schemas
 from mlops.cli.commands import commands
+from mlops.composing import compositions
 
 import consoles
 import shell
@@ -20,9 +24,12 @@ import shell
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CHANGELOG.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md")))]
 
+OVERRIDES = re.findall(r"^\| `(.*?)` \|", (ROOT / "docs/reference/overrides.md").read_text(), re.MULTILINE)
+
 every_page = pytest.mark.parametrize("page", PAGES)
 
 
+@pytest.mark.skipif(not shutil.which("curl") and not os.environ.get("CI"), reason="curl is not installed")
 def test_every_command_of_the_tutorial_prints_what_it_shows(tmp_path):
     console = consoles.Console(tmp_path, {"8080": str(shell.free_port()), "8081": str(shell.free_port())})
     try:
@@ -67,20 +74,30 @@ def test_every_make_target_that_a_page_names_exists(page):
 
 @every_page
 def test_every_link_of_a_page_leads_somewhere(page):
-    text = (ROOT / page).read_text()
-    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        assert ((ROOT / page).parent / link).exists(), f"{page} links to {link}"
+    for path, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", (ROOT / page).read_text()):
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), f"{page} links to {path}"
+        assert not anchor or anchor in _anchors(target.read_text()), f"{page} links to {path}#{anchor}"
+
+
+def _anchors(text):
+    """Return what headings are linked by: lower case, without signs, with hyphens for blanks."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_plan_in_the_readme_is_the_program_s(tmp_path):
-    """The picture is what the reference project prints once it was applied; times and what is served when differ."""
+    """The picture is what the reference project prints once it was applied, here in a copy with servers of its own."""
     block = next(consoles.blocks((ROOT / "README.md").read_text()))
     command, _, shown = block.text.partition("\n")
-    project = shell.Shell(ROOT, (f"store.url=sqlite:///{tmp_path}/state.db", f"target.port={shell.free_port()}"))
-    words = command.removeprefix("$ mlops ").split()
+    data = "examples/credit/data/credit.csv"
+    (tmp_path / data).parent.mkdir(parents=True)
+    shutil.copy(ROOT / data, tmp_path / data)
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    project = shell.Shell(tmp_path, (f"target.port={shell.free_port()}",))
     try:
         project.apply()
-        found = project.mlops(*words).out
+        found = project.mlops(*command.removeprefix("$ mlops ").split()).out
     finally:
         project.mlops("destroy", "--yes")
     assert consoles.normal(found) == consoles.normal(shown)
@@ -115,6 +132,18 @@ def test_every_command_of_the_recipes_prints_what_it_shows(tmp_path):
         if block.language == "console":
             console.run(block)
     assert console.count > 10
+
+
+@pytest.mark.parametrize("words", OVERRIDES)
+def test_every_override_of_the_reference_is_taken(words, tmp_path):
+    project = shell.copy_of("credit", tmp_path)
+    project.edit("conf/config.yaml", "defaults: [", "defaults: [model: [credit], ")
+    project.edit("conf/model/credit.yaml", "seed: 7", "seed: 7\nfeatures: [age]")
+    shutil.copy(project.folder / "conf/model/credit.yaml", project.folder / "conf/model/big.yaml")
+    shutil.copy(project.folder / "conf/test/data.yaml", project.folder / "conf/test/credit.yaml")
+    if "~" in words:
+        (project.folder / "conf/rollout/credit.yaml").unlink()
+    compositions.compose(project.folder, shlex.split(words.replace("`, `", " ")), kinds.load())
 
 
 def test_the_kind_of_the_recipes_is_found_and_makes_its_output(tmp_path):

@@ -76,7 +76,7 @@ INTERRUPTED = Result((Outcome("model.credit/fit", Status.DROPPED),), 3.0, interr
 CASES = {"done": DONE, "refused": REFUSED, "broken": BROKEN, "warned": WARNED, "interrupted": INTERRUPTED}
 
 
-def where(address: str) -> Origin | None:
+def where(address: str, _path: str = "") -> Origin | None:
     return Origin(f"conf/{address.replace('.', '/')}.yaml", 1, 1)
 
 

@@ -117,7 +117,7 @@ class Console:
             self._projects.add(self.folder)
             self._move_ports()
             return
-        environment = {**os.environ, "PATH": f"{shell.MLOPS.parent}:{os.environ['PATH']}", "PYTHONWARNINGS": "ignore"}
+        environment = {**os.environ, "PATH": f"{shell.MLOPS.parent}:{os.environ['PATH']}"}
         done = subprocess.run(
             ["bash", "-c", f"(exit {self._last}); {self._here(command)}"],
             cwd=self.folder,

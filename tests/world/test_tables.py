@@ -86,7 +86,7 @@ def test_cells_of_csv_come_as_the_text_that_stands_there(world, data, cells):
         (
             "a.jsonl",
             b'{"a": 1}\n{"a": \n\n[1]\n',
-            "data/a.jsonl:2: Expecting value\ndata/a.jsonl:4: no JSON object",
+            "data/a.jsonl:2: no JSON: Expecting value\ndata/a.jsonl:4: no JSON object",
             "each line of a JSON lines file is one JSON object",
         ),
         ("a.jsonl", b"\n", "data/a.jsonl is empty", "each line of a JSON lines file is one JSON object"),

@@ -92,7 +92,11 @@ class DatasetSpec(Spec):
     )
     key: str | None = Field(default=None, description="Column that tells rows apart; no feature of a model")
     split: Split | None = Field(default=None, description="How rows are parted into train, validation and test")
-    sha256: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{64}$", description="The only bytes that are accepted")
+    sha256: str | None = Field(
+        default=None,
+        pattern=r"^(sha256:)?[0-9a-f]{64}$",
+        description="The only bytes that are accepted, as sha256sum prints them",
+    )
     description: Description = ""
 
 
@@ -150,7 +154,11 @@ def _source_problems(source: Source) -> Iterator[Diagnostic]:
         yield _wrong("source", "a query needs the url of its database", "add url, or secret with the name of one")
     for name in ("path", "url"):
         if _CREDENTIALS.search(getattr(source, name) or ""):
-            hint = "name it in source.secret" if name == "url" else "give it to the library by its own environment variables"
+            hint = (
+                "take it out, and name a secret in source.secret"
+                if name == "url"
+                else "give it to the library by its own environment variables"
+            )
             yield _wrong(f"source.{name}", "a password stands in the configuration", hint)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.diagnostics import did_you_mean
@@ -27,7 +28,10 @@ def refused(path: str, allowed: Sequence[str]) -> str | None:
 
 def allow_hint(path: str) -> str:
     """Return what to do about a refused path."""
-    return f"in conf/config.yaml itself: `allow: {{estimators: [{path.partition('.')[0]}]}}`, or use an estimator below sklearn."
+    package = path.partition(".")[0]
+    if package in sys.stdlib_module_names:
+        return "use an estimator below sklearn."
+    return f"in conf/config.yaml itself: `allow: {{estimators: [{package}]}}`, or use an estimator below sklearn."
 
 
 def paths(path: str, params: Mapping[str, Any]) -> Iterator[str]:

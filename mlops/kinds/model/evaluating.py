@@ -31,13 +31,12 @@ class Evaluate(Op):
         Raises:
             ModelError: the rows do not fit the model, or a metric does.
         """
-        from threadpoolctl import threadpool_limits
-
         from mlops.kinds.model import asking, scoring
+        from mlops.kinds.model.pinning import pinned
 
         frame = world.tables.load(world.artifacts.file(self.holdout))
         world.report.progress(f"evaluating on {len(frame)} rows")
-        with threadpool_limits(self.threads):
+        with pinned(self.threads):
             answers = asking.predictions(asking.load(world.artifacts.folder(self.artifact)), frame)
             names = scoring.default_metrics(answers) if self.metrics is None else self.metrics
             scores = {name: scoring.as_json(scoring.score(name, answers)) for name in names}

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from mlops.core.errors import StalePlan
 from mlops.core.ops import Made
@@ -21,6 +20,7 @@ from mlops.core.worlds import Request
 from mlops.kinds.model import estimators, frames, packing, preprocessing
 from mlops.kinds.model.errors import ModelError
 from mlops.kinds.model.fitting import ByEstimator, ByFunction
+from mlops.kinds.model.pinning import pinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,8 +44,8 @@ def make(op: Fit, world: World) -> Made:
     names = frames.features_of(frame, op.label, op.features)
     truth = frames.truth(frame, op.label)
     world.report.progress(f"fitting on {len(frame)} rows, {len(names)} features")
-    start = world.clock.monotonic()
-    with _listening() as heard, threadpool_limits(op.threads):
+    with _listening() as heard, pinned(op.threads):
+        start = world.clock.monotonic()
         model, shape = _fit(op, world, frame[names], truth)
         seconds = world.clock.monotonic() - start
         folder = world.scratch()
@@ -149,7 +149,8 @@ def _fit_function(op: Fit, recipe: ByFunction, world: World, features: pd.DataFr
     except (Exception, SystemExit) as error:
         raise _failed(recipe.python, error, world.root) from error
     if not callable(getattr(model, "predict", None)):
-        message = f"{recipe.python} returned a {type(model).__name__}, which has no predict"
+        what = "nothing" if model is None else f"a {type(model).__name__}, which has no predict"
+        message = f"{recipe.python} returned {what}"
         raise ModelError(message, "return a fitted estimator: fit(train, label, params, seed) -> estimator")
     return model, _asked(model, table, features)
 

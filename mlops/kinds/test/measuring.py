@@ -16,6 +16,7 @@ from mlops.core.errors import MlopsError
 from mlops.kinds.model import asking, scoring
 from mlops.kinds.model.errors import ModelError
 from mlops.kinds.model.metrics import METRICS
+from mlops.kinds.model.pinning import pinned
 from mlops.kinds.test.findings import Finding, skipped
 from mlops.statistics import slices
 
@@ -53,6 +54,11 @@ def ask(artifact: str, holdout: str, baseline: str | None, world: World) -> Cand
     Raises:
         ModelError: the model cannot be loaded, or does not fit the rows. Where that is so of what serves, it is only not compared.
     """
+    with pinned(1):
+        return _ask(artifact, holdout, baseline, world)
+
+
+def _ask(artifact: str, holdout: str, baseline: str | None, world: World) -> Candidate:
     frame = world.tables.load(world.artifacts.file(holdout))
     world.report.progress(f"checking on {len(frame)} rows")
     model = asking.load(world.artifacts.folder(artifact))

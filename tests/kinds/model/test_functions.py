@@ -83,7 +83,7 @@ WRONG = {
         "def fit(train):\n    return None\n",
         "training:fit failed: TypeError: fit() takes 1 positional argument but 4 were given",
     ),
-    "nothing": ("def fit(*_):\n    return None\n", "training:fit returned a NoneType, which has no predict"),
+    "nothing": ("def fit(*_):\n    return None\n", "training:fit returned nothing"),
     "stranger": (
         (
             "from sklearn.base import BaseEstimator\n\n\nclass Own(BaseEstimator):\n    def predict(self, rows):\n"
