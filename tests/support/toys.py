@@ -390,7 +390,9 @@ def plan(program, store, world, *, environment="dev", settings=None, **options):
     return planning.plan(scope, observing.observe(scope, KINDS, world), KINDS, store)
 
 
-def apply(made, store, world, *, executor=None, emit=lambda _: None, is_stopping=lambda: False, saved=False, force=False, clock=None):
+def apply(
+    made, store, world, *, executor=None, emit=lambda _: None, is_stopping=lambda: False, saved=False, force=False, clock=None
+):
     """Apply under a lease as `project.Project.apply` does; a crash leaves the lease behind."""
     checking.sound(made)
     lease = store.acquire(made.environment, "toy")
