@@ -67,7 +67,6 @@ def export(session: Session, /, words: tuple[str, ...], *, journal: bool) -> Non
     """Write the environment as one JSON document, to FILE or to standard output."""
     import json
 
-
     file, overrides = _file(words)
     with session.project(overrides) as project:
         document = project.maintenance.export(journal=journal)
