@@ -30,6 +30,7 @@ class Progress:
 
     written: Mapping[str, int] = field(default_factory=dict)  # address → version that they left; 0: forgotten
     done: frozenset[str] = frozenset()  # steps that ended well, and whose effect still stands
+    begun: frozenset[str] = frozenset()  # addresses at which it was interrupted: nobody knows how far it came there
 
 
 def sound(plan: Plan) -> None:
@@ -57,8 +58,9 @@ def refuse(stale: Sequence[str]) -> None:
 
 def progress(plan: Plan, state: State, journal: Callable[[], Iterable[Entry]]) -> Progress:
     """Return what was done of the plan; the journal is read only where a record is not as planned."""
+    begun = frozenset(entry.address for entry in state.pending if entry.plan == plan.id)
     if not any(_version(state, address) != version for address, version in plan.records.items()):
-        return Progress()
+        return Progress(begun=begun)
     written: dict[str, int] = {}
     ended: set[str] = set()
     for entry in journal():
@@ -70,7 +72,7 @@ def progress(plan: Plan, state: State, journal: Callable[[], Iterable[Entry]]) -
             ended.add(entry.step)
     written = {address: version for address, version in written.items() if _version(state, address) == version}
     done = {step.id for step in plan.steps if step.id in ended and _stands(step, plan, state, written)}
-    return Progress(written, frozenset(done))
+    return Progress(written, frozenset(done), begun)
 
 
 def _stands(step: Step, plan: Plan, state: State, written: Mapping[str, int]) -> bool:
@@ -118,7 +120,7 @@ def observations(plan: Plan, state: State, so_far: Progress, kinds: Mapping[str,
 def _kept(plan: Plan, state: State, so_far: Progress, kinds: Mapping[str, Kind], world: World) -> Iterator[str]:
     for address, before in plan.drift.items():
         record = state.records.get(address)  # type: ignore[call-overload]
-        if record is None or address in so_far.written:
+        if record is None or address in so_far.written or address in so_far.begun:
             continue
         after = kinds[record.address.kind].observe(record, world).value
         if after != before:

@@ -70,7 +70,7 @@ def choose(desired: Composition, recorded: State, kinds: Mapping[str, Kind], opt
     resources = {} if options.destroy else ignoring.ignore(desired, state, kinds, problems)
     leftovers = {address: record for address, record in state.records.items() if address not in resources}
     for address in sorted({*options.targets, *options.replace, *options.exclude}):
-        if address not in resources and address not in leftovers:
+        if address not in desired.resources and address not in recorded.records:
             message = f"{address} is neither in the configuration nor in the state"
             raise PlanError(message, "mlops show lists what there is")
     imports = importing.find(desired, state, kinds, problems)

@@ -58,6 +58,41 @@ MUTANTS = {
         "(lease.environment, lease.token)).rowcount != 1:",
         "(lease.environment, lease.token)).rowcount == 7:",
     ),
+    "two that see the same free lease both take it": (
+        "stores/sql.py",
+        "took.rowcount != 1",
+        "took.rowcount == 7",
+    ),
+    "a lease that was broken is still proved": (
+        "stores/sql.py",
+        "token = token + 1, expires = since",
+        "expires = since",
+    ),
+    "a stall before an act is not noticed": (
+        "engine/applying.py",
+        ".total_seconds() > HEARTBEAT:",
+        ".total_seconds() < 0:",
+    ),
+    "the lease is not renewed": (
+        "engine/applying.py",
+        "self.hands.lease = self.hands.store.renew(self.hands.lease)",
+        "self.hands.lease = self.hands.lease",
+    ),
+    "a failed commit is not rolled back": (
+        "stores/databases.py",
+        "            with suppress(*self.errors):  # a lost connection has nothing left to roll back\n                self.connection.rollback()\n            raise",
+        "            raise",
+    ),
+    "a read is not of one moment": (
+        "stores/sql.py",
+        "        with self._database.transaction(self._database.reading):\n            records",
+        "        if True:\n            records",
+    ),
+    "the state of another project is taken": (
+        "stores/sql.py",
+        "row is not None and row[0] != project",
+        "row is None and project == ''",
+    ),
     "the records are not brought up to date": (
         "stores/sql.py",
         "self._put([row for row in records.values() if row is not None])",
