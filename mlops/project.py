@@ -15,7 +15,7 @@ from mlops.composing.origins import Places
 from mlops.core.errors import MlopsError, PlanError, StateError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.plans import Do
-from mlops.core.settings import Composition, from_portable
+from mlops.core.settings import Composition, from_portable, with_password
 from mlops.core.worlds import Place
 from mlops.engine import applying, checking, choosing, explaining, observing, planning, recalling, verdicts
 from mlops.engine.retrying import Retries
@@ -104,8 +104,12 @@ class Project:
     def store(self) -> SqlStore:
         """The recorded state."""
         settings = self.settings
+        secret = settings.store.secret
+        password = self.world.secrets.value(secret) if secret is not None else None
         try:
-            return SqlStore(settings.store.url, self.root, self.world.clock, owners.is_gone, settings.project)
+            return SqlStore(
+                with_password(settings.store.url, password), self.root, self.world.clock, owners.is_gone, settings.project
+            )
         except StateError as error:
             origin = self.composition.origins.of("store", "url")
             if origin is not None:

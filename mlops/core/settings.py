@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from urllib.parse import quote
 
 from pydantic import AfterValidator, ByteSize, ConfigDict, Field
 
 from mlops.core.addresses import Address  # noqa: TC001 - pydantic reads the annotations
-from mlops.core.specs import Spec
+from mlops.core.specs import SECRET, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,11 +40,33 @@ class Allow(Spec):
     pickle: bool = Field(default=False, description="Models that are kept as a pickle, which runs any code when it is loaded")
 
 
+def without_password(url: str) -> str:
+    """Return the URL with stars in place of its password, in either of the two places where one may stand."""
+    url = re.sub(r"(//[^:/@?]*):[^@/]*@", r"\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
+
+
+def with_password(url: str, password: str | None) -> str:
+    """Return PostgreSQL's URL with the password in it; for the driver only, never to be kept or shown."""
+    return url if password is None else f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
+
+
+def _without_secret(url: str) -> str:
+    if without_password(url) != url:
+        message = "a URL with a password would be in plans and logs: leave it out, and name a secret (secret: NAME)"
+        raise ValueError(message)
+    return url
+
+
 class StoreSettings(Spec):
     """Where the state is kept."""
 
-    url: str = Field(
-        default="sqlite:///.mlops/state.db", description="`sqlite:///PATH`, relative to the project, or `postgresql://…`"
+    url: Annotated[str, AfterValidator(_without_secret)] = Field(
+        default="sqlite:///.mlops/state.db",
+        description="`sqlite:///PATH`, relative to the project, or `postgresql://USER@HOST/DATABASE`; no password",
+    )
+    secret: Annotated[str | None, SECRET] = Field(
+        default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="Name of the secret that is the password of PostgreSQL"
     )
 
 
@@ -123,25 +146,14 @@ class Settings(Spec):
     imports: tuple[Import, ...] = Field(default=(), alias="import", description="Outputs that exist already")
 
     def portable(self) -> dict[str, Any]:
-        """Return what an apply needs to know, as plain JSON: no password, nothing that a plan has dealt with."""
+        """Return what an apply needs to know, as plain JSON; nothing that a plan has dealt with."""
         left_out = {"project", "environment", "moved", "removed", "imports"}
-        data = self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
-        if "store" in data:
-            data["store"]["url"] = without_password(self.store.url)
-        return data
+        return self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
 
 
 def from_portable(project: str, environment: str, data: Mapping[str, Any]) -> Settings:
-    """Return the settings that a plan carries; a password that they had must come from where the database looks for one."""
-    settings = Settings.model_validate({**data, "project": project, "environment": environment})
-    url = re.sub(r"[?&]password=\*\*\*", "", settings.store.url.replace(":***@", "@"))
-    return settings.model_copy(update={"store": StoreSettings(url=url)})
-
-
-def without_password(url: str) -> str:
-    """Return the URL with stars in place of its password, in either of the two places where one may stand."""
-    url = re.sub(r"(//[^:/@?]*):[^@/]*@", r"\1:***@", url)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
+    """Return the settings that a plan carries."""
+    return Settings.model_validate({**data, "project": project, "environment": environment})
 
 
 class Origins(Protocol):

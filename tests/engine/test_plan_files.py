@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 
 from mlops.core import plans
 from mlops.core.addresses import Address
@@ -15,6 +16,7 @@ from mlops.core.diagnostics import Origin
 from mlops.core.errors import PlanError, StalePlan
 from mlops.core.executions import Status
 from mlops.core.plans import Action
+from mlops.core.settings import StoreSettings, with_password
 
 import toys
 
@@ -208,11 +210,20 @@ def test_a_plan_tells_a_reader_which_values_it_does_not_know_and_of_what_sort(st
     }
 
 
-def test_a_plan_carries_the_settings_and_no_password(store, world):
-    url = "postgresql://anna:s3cret@db/state?password=s3cret"
-    made = toys.plan(CHAIN, store, world, settings={"store": {"url": url}, "executor": {"workers": 3}})
-    assert made.settings == {
-        "store": {"url": "postgresql://anna:***@db/state?password=***"},
-        "executor": {"workers": 3},
-    }
-    assert b"s3cret" not in plans.to_bytes(made)
+def test_a_plan_carries_the_settings_and_the_name_of_a_secret_but_no_password(store, world):
+    url = "postgresql://anna@db/state"
+    made = toys.plan(CHAIN, store, world, settings={"store": {"url": url, "secret": "state"}, "executor": {"workers": 3}})
+    assert made.settings == {"store": {"url": url, "secret": "state"}, "executor": {"workers": 3}}
+
+
+@pytest.mark.parametrize("url", ["postgresql://anna:s3cret@db/state", "postgresql://db/state?password=s3cret"])
+def test_a_store_with_a_password_in_its_url_is_refused(url):
+    with pytest.raises(ValidationError, match="name a secret"):
+        StoreSettings(url=url)
+
+
+def test_the_password_of_the_store_reaches_the_driver_whatever_is_in_it():
+    conninfo = pytest.importorskip("psycopg").conninfo
+    for url in ("postgresql://anna@db/state", "postgresql://anna@db/state?options=-csearch_path%3Dx"):
+        assert conninfo.conninfo_to_dict(with_password(url, "p@ss:w/rd?&%"))["password"] == "p@ss:w/rd?&%"
+    assert with_password("sqlite:///s.db", None) == "sqlite:///s.db"
