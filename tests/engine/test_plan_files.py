@@ -224,6 +224,7 @@ def test_a_store_with_a_password_in_its_url_is_refused(url):
 
 def test_the_password_of_the_store_reaches_the_driver_whatever_is_in_it():
     conninfo = pytest.importorskip("psycopg").conninfo
+    odd = "p@ss:w/rd?&%"
     for url in ("postgresql://anna@db/state", "postgresql://anna@db/state?options=-csearch_path%3Dx"):
-        assert conninfo.conninfo_to_dict(with_password(url, "p@ss:w/rd?&%"))["password"] == "p@ss:w/rd?&%"
+        assert conninfo.conninfo_to_dict(with_password(url, odd))["password"] == odd
     assert with_password("sqlite:///s.db", None) == "sqlite:///s.db"
