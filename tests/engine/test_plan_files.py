@@ -216,3 +216,22 @@ def test_a_plan_carries_the_settings_and_no_password(store, world):
         "executor": {"workers": 3},
     }
     assert b"s3cret" not in plans.to_bytes(made)
+
+
+def test_a_crash_between_an_act_and_its_end_is_no_other_hand(store, world):
+    """The same plan finds its own half-done work and goes on; the drift is its own."""
+    bring(CHAIN, store, world)
+    made = saved(toys.plan(edit(CHAIN, "keep.b", shows="thing.a"), store, world))
+    append = store.append
+
+    def crash(lease, entries):
+        if any(entry.event == "end" for entry in entries):
+            raise toys.Crash
+        return append(lease, entries)
+
+    store.append = crash
+    with pytest.raises(toys.Crash):
+        toys.apply(made, store, world)
+    store.append, store._is_gone = append, lambda _: True
+    assert toys.apply(made, store, world, saved=True).count(Status.DONE) == 1
+    assert toys.plan(edit(CHAIN, "keep.b", shows="thing.a"), store, world).changes == ()
