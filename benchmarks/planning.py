@@ -59,7 +59,7 @@ def links(size: int) -> Path:
 def ours(sizes: list[int]) -> list[tuple[str, int, float, float]]:
     """Measure apply, no-op plan, no-op plan with nothing cached, and a plan with one change."""
     rows = []
-    path = str(LINKS)
+    path = os.pathsep.join([str(LINKS), *filter(None, [os.environ.get("PYTHONPATH")])])
     for size in sizes:
         folder = links(size)
         rows.append(("mlops apply", size, *measure([MLOPS, "apply", "--yes"], folder, 1, PYTHONPATH=path)))

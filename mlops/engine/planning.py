@@ -91,7 +91,6 @@ class _Planner:
         todo = [draft for draft in work.drafts if draft.do is not None]
         if not todo and (verdict := verdicts.standing(record)) is not None:
             self.standing.append(verdict)
-        reads = tuple(sorted(graphs.needs(resource)))
         is_guarded = resource.lifecycle.prevent_destroy
         is_as_recorded = record is not None and record.complete and record.digest == resource.digest
         is_as_recorded = is_as_recorded and record is not None and record.protected == is_guarded
@@ -118,7 +117,7 @@ class _Planner:
                 seconds=_estimate(todo),
                 body=resource.body,
                 digest=resource.digest,
-                refs=reads,
+                refs=tuple(sorted(graphs.needs(resource))),
                 inputs={name: self.observed.inputs[resource.address, name].facts for name in resource.inputs},
                 steps=tuple(template.name for template in resource.steps),
                 values=_renamed(work.drafts, self.scope.recorded.records.get(moved_from or resource.address)),
