@@ -210,7 +210,6 @@ def test_a_plan_tells_a_reader_which_values_it_does_not_know_and_of_what_sort(st
     }
 
 
-<<<<<<< HEAD
 def test_a_plan_carries_the_settings_and_the_name_of_a_secret_but_no_password(store, world):
     url = "postgresql://anna@db/state"
     made = toys.plan(CHAIN, store, world, settings={"store": {"url": url, "secret": "state"}, "executor": {"workers": 3}})
@@ -229,15 +228,6 @@ def test_the_password_of_the_store_reaches_the_driver_whatever_is_in_it():
     for url in ("postgresql://anna@db/state", "postgresql://anna@db/state?options=-csearch_path%3Dx"):
         assert conninfo.conninfo_to_dict(with_password(url, odd))["password"] == odd
     assert with_password("sqlite:///s.db", None) == "sqlite:///s.db"
-=======
-def test_a_plan_carries_the_settings_and_no_password(store, world):
-    url = "postgresql://anna:s3cret@db/state?password=s3cret"
-    made = toys.plan(CHAIN, store, world, settings={"store": {"url": url}, "executor": {"workers": 3}})
-    assert made.settings == {
-        "store": {"url": "postgresql://anna:***@db/state?password=***"},
-        "executor": {"workers": 3},
-    }
-    assert b"s3cret" not in plans.to_bytes(made)
 
 
 def test_a_crash_between_an_act_and_its_end_is_no_other_hand(store, world):
@@ -257,4 +247,3 @@ def test_a_crash_between_an_act_and_its_end_is_no_other_hand(store, world):
     store.append, store._is_gone = append, lambda _: True
     assert toys.apply(made, store, world, saved=True).count(Status.DONE) == 1
     assert toys.plan(edit(CHAIN, "keep.b", shows="thing.a"), store, world).changes == ()
->>>>>>> fire
