@@ -147,7 +147,7 @@ def model_metadata(name: str, version: str, manifest: Manifest) -> ModelMetadata
     return ModelMetadata(
         name=name,
         versions=[version],
-        platform="python_columns" if manifest.flavor == "python" else "sklearn_skops",
+        platform="python_columns" if manifest.flavor == "python" else "onnx_onnxv1" if manifest.onnx else "sklearn_skops",
         inputs=inputs,
         outputs=[TensorMetadata(output.name, output.datatype, list(output.shape)) for output in signature.outputs],
         properties={
