@@ -217,17 +217,27 @@ def _checked(outputs: dict[str, Any], expected: tuple[Output, ...], rows: int) -
         if output.name not in outputs:
             msg = f"the model gave no output {output.name!r}"
             raise ModelFailedError(msg)
-        try:
-            array = np.asarray(outputs[output.name]).astype(DTYPES[output.datatype], copy=False)
-        except (TypeError, ValueError) as error:
-            msg = f"the model's output {output.name!r} is not {output.datatype}: {error}"
-            raise ModelFailedError(msg) from error
-        shape = (rows, *output.shape[1:])
-        if len(array.shape) != len(shape) or any(want not in (-1, got) for want, got in zip(shape, array.shape, strict=True)):
-            msg = f"the model's output {output.name!r} has the shape {list(array.shape)}, expected {list(shape)}"
-            raise ModelFailedError(msg)
+        array, dtype, shape = outputs[output.name], DTYPES[output.datatype], (rows, *output.shape[1:])
+        if not isinstance(array, np.ndarray) or array.dtype != dtype:
+            array = _cast(array, output)
+        if array.shape != shape:
+            _check_shape(array, shape, output)
         arrays[output.name] = array
     return arrays
+
+
+def _cast(array: Any, output: Output) -> Array:
+    try:
+        return np.asarray(array).astype(DTYPES[output.datatype], copy=False)
+    except (TypeError, ValueError) as error:
+        msg = f"the model's output {output.name!r} is not {output.datatype}: {error}"
+        raise ModelFailedError(msg) from error
+
+
+def _check_shape(array: Array, shape: tuple[int, ...], output: Output) -> None:
+    if len(array.shape) != len(shape) or any(want not in (-1, got) for want, got in zip(shape, array.shape, strict=True)):
+        msg = f"the model's output {output.name!r} has the shape {list(array.shape)}, expected {list(shape)}"
+        raise ModelFailedError(msg)
 
 
 def _pin_jobs(estimator: Any) -> None:

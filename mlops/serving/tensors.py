@@ -27,6 +27,7 @@ _WORDS = {
     **dict.fromkeys(FLOATS, "a number"),
     **dict.fromkeys(INTEGERS, "an integer"),
 }
+_NUMBERS = FLOATS | INTEGERS | {"BOOL"}
 _Place = Callable[[int], tuple[Column, int]]  # the column and row of a position in the flat data
 _MATRIX_DIMENSIONS = 2
 _SHOWN = 60  # characters of a bad value that an answer repeats
@@ -89,6 +90,7 @@ class _MatrixLimits:
         self._columns = columns
         self._nullable = np.array([column.nullable for column in columns])
         self._integral = np.array([column.datatype not in FLOATS for column in columns])
+        self._has_integral = bool(self._integral.any())
         bounds = [_bounds(column) for column in columns]
         self._low = np.array([low for low, _ in bounds])
         self._high = np.array([high for _, high in bounds])
@@ -103,7 +105,7 @@ class _MatrixLimits:
             _refuse(
                 f"input {_shown(tensor.name)} has the shape {tensor.shape}, expected [n, {len(self._columns)}], the columns {names}"
             )
-        _check_datatype(tensor, FLOATS | INTEGERS | {"BOOL"}, "a number datatype")
+        _check_datatype(tensor, _NUMBERS, "a number datatype")
         values = _flat(tensor)
         has_null = _check_types(values, tensor.datatype, null_allowed=True, place=self._place)
         matrix = (
@@ -115,7 +117,7 @@ class _MatrixLimits:
     def _check(self, matrix: Array, *, has_null: bool) -> None:
         if has_null:
             self._refuse_where(np.isnan(matrix) & ~self._nullable, matrix, "a value (the column is not nullable)")
-        if self._integral.any():
+        if self._has_integral:
             whole = np.isnan(matrix) | (matrix == np.floor(matrix))
             self._refuse_where(~whole & self._integral, matrix, "an integer")
         if self._has_bounds:
