@@ -18,6 +18,7 @@ from mlops.serving.logs import Log
 from mlops.serving.metrics import Metrics
 from mlops.serving.models import Served
 from mlops.serving.protocols import encode
+from mlops.serving.tabular import Instances, Invocations
 
 SERVER_NAME = "mlops"
 SERVER_VERSION = "1"
@@ -65,6 +66,9 @@ class Application:
         self._routes: dict[str, tuple[tuple[str, ...], Route]] = {
             path: (_GET, route) for path, route in self._server_routes().items()
         }
+        self._routes["/v2/repository/index"] = (("POST",), self._index)
+        self._routes["/invocations"] = (("POST",), partial(self._infer, Invocations()))
+        self._routes[f"/v1/models/{name}:predict"] = (("POST",), partial(self._infer, Instances()))
 
     def start(self, served: Served) -> None:
         """Become ready to serve this model."""
@@ -131,15 +135,26 @@ class Application:
     def _server_routes(self) -> dict[str, Route]:
         return {
             "/v2": self._server_metadata,
-            "/v2/models": self._models,
+            **dict.fromkeys(("/v2/models", "/v1/models"), self._models),
+            f"/v1/models/{self._name}": self._model_ready,
+            "/version": self._server_version,
             "/metrics": self._metrics,
             **dict.fromkeys(("/v2/health/live", "/livez"), self._live),
-            **dict.fromkeys(("/v2/health/ready", "/readyz"), self._ready),
+            **dict.fromkeys(("/v2/health/ready", "/readyz", "/ping", "/health"), self._ready),
             "/startupz": self._started,
         }
 
     async def _server_metadata(self, _scope: Scope, _exchange: Exchange) -> Answer:
-        return Answer(200, encode({"name": SERVER_NAME, "version": SERVER_VERSION, "extensions": []}))
+        return Answer(200, encode({"name": SERVER_NAME, "version": SERVER_VERSION, "extensions": ["binary_tensor_data"]}))
+
+    async def _server_version(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        return Answer(200, SERVER_VERSION.encode(), "text/plain; charset=utf-8")
+
+    async def _index(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        """Answer the model repository extension's index: one model, which is loaded or being loaded."""
+        state = "READY" if self.is_ready else "UNAVAILABLE"
+        reason = "" if self.is_ready else "draining" if self._is_draining else "loading"
+        return Answer(200, encode([{"name": self._name, "version": self._version, "state": state, "reason": reason}]))
 
     async def _models(self, _scope: Scope, _exchange: Exchange) -> Answer:
         return Answer(200, encode({"models": [self._name] if self._served else []}))

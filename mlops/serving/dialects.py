@@ -6,8 +6,18 @@
 from typing import Any, NamedTuple, Protocol
 
 from mlops.serving.answers import Answer, Headers, Refusal
+from mlops.serving.binary import HEADER, binary_outputs, decode_binary, raw_bytes
 from mlops.serving.models import Served
-from mlops.serving.protocols import InferRequest, decode_request, encode, wanted_outputs
+from mlops.serving.protocols import (
+    InferRequest,
+    InferResponse,
+    RawTensor,
+    Tensor,
+    decode_request,
+    encode,
+    output_tensors,
+    wanted_outputs,
+)
 from mlops.serving.signatures import Array
 
 _JSON = "application/json"
@@ -36,16 +46,39 @@ class Inference:
 
     def read(self, served: Served, headers: Headers, body: bytes) -> Question:
         """Return the question; see `Dialect.read`."""
-        check_json(headers)
-        if headers.get("inference-header-content-length") is not None:
-            raise Refusal(415, "binary tensors are not served (the header inference-header-content-length); send JSON")
-        request = decode_request(body)
+        length = headers.get(HEADER)
+        if length is None:
+            check_json(headers)
+            request = decode_request(body)
+        else:
+            check_encoding(headers)
+            request = decode_binary(body, length)
         wanted_outputs(request, served.outputs)
         return question(served, request)
 
     def write(self, served: Served, question: Question, arrays: dict[str, Array]) -> Answer:
         """Return the answer; see `Dialect.write`."""
-        return Answer(200, encode(served.response(question.request, arrays)))
+        request: InferRequest = question.request
+        wanted = wanted_outputs(request, served.outputs)
+        binary = binary_outputs(request, wanted)
+        if not binary:
+            return Answer(200, encode(served.response(request, arrays)))
+        return _with_bytes(served, request, arrays, binary)
+
+
+def _with_bytes(served: Served, request: InferRequest, arrays: dict[str, Array], binary: set[str]) -> Answer:
+    """Return the answer with the outputs `binary` behind its JSON."""
+    outputs: list[Tensor | RawTensor] = []
+    pieces = []
+    for output in wanted_outputs(request, served.outputs):
+        if output.name in binary:
+            array = arrays[output.name]
+            pieces.append(raw_bytes(array))
+            outputs.append(RawTensor(output.name, list(array.shape), output.datatype, {"binary_data_size": len(pieces[-1])}))
+        else:
+            outputs.extend(output_tensors(arrays, [output]))
+    head = encode(InferResponse(served.name, served.version, outputs, request.id))
+    return Answer(200, b"".join([head, *pieces]), "application/octet-stream", ((HEADER, str(len(head))),))
 
 
 def question(served: Served, request: InferRequest) -> Question:

@@ -37,6 +37,7 @@ class Served:
         self.version = version
         self.metadata = encode(model_metadata(name, version, manifest))
         self.reader = Reader(manifest.signature, takes_matrix=manifest.layout == "array")
+        self.columns = manifest.signature.inputs
         self._ask = predictors.ask_of(predictor)
         self.outputs = {output.name: output for output in manifest.signature.outputs}
         # What the project's own code costs for the next row nobody knows.

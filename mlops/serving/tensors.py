@@ -174,11 +174,11 @@ def _check_datatype(tensor: Tensor, accepted: frozenset[str], expected: str) -> 
 
 
 def _flat(tensor: Tensor) -> list[Any]:
-    """Return the data flat in row-major order; there is at least one row, and as many values as the shape says."""
+    """Return the data, a list or an array, flat in row-major order; there is at least one row, and as many values as the shape says."""
     shape, data = tensor.shape, tensor.data
     if min(shape) < 1:
         _refuse(f"input {_shown(tensor.name)} has the shape {shape}, expected at least one row and no negative dimension")
-    if data and type(data[0]) is list:
+    if isinstance(data, list) and data and type(data[0]) is list:
         data = _unnest(tensor)
     elif len(data) != prod(shape):
         _refuse(f"input {_shown(tensor.name)} has {len(data)} values, expected {prod(shape)} for the shape {shape}")
@@ -198,7 +198,9 @@ def _unnest(tensor: Tensor) -> list[Any]:
 
 
 def _check_types(values: list[Any], datatype: str, *, null_allowed: bool, place: _Place) -> bool:
-    """Refuse a value that is not of the declared datatype; return whether any is null."""
+    """Refuse a value that is not of the declared datatype; return whether any is null, which is NaN among numbers that came as bytes."""
+    if isinstance(values, np.ndarray):
+        return _check_numbers(values, null_allowed=null_allowed, place=place)
     allowed = _TYPES[datatype]
     found = set(map(type, values))
     if found <= allowed:
@@ -218,9 +220,22 @@ def _check_types(values: list[Any], datatype: str, *, null_allowed: bool, place:
     return True
 
 
+def _check_numbers(array: Array, *, null_allowed: bool, place: _Place) -> bool:
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return False
+    wrong = np.isinf(array) if null_allowed else ~np.isfinite(array)
+    if wrong.any():
+        position = int(wrong.argmax())
+        column, row = place(position)
+        _refuse_value(column, row, array[position].item(), "a finite number")
+    return True
+
+
 def _to_array(values: list[Any], datatype: str, place: _Place, *, has_null: bool) -> Array:
     """Return the values in the declared datatype, or in float64 with NaN where numbers are missing."""
     dtype = DTYPES[datatype]
+    if isinstance(values, np.ndarray):
+        return values
     if dtype.kind == "O":
         array = np.empty(len(values), dtype)
         array[:] = values
@@ -312,6 +327,8 @@ def _refuse_value(column: Column, row: int, value: object, expected: str) -> NoR
 
 def _shown(value: object) -> str:
     """Return a value as its JSON would look, cut to a length that an answer may repeat."""
+    if isinstance(value, np.generic):
+        value = value.item()
     words = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
         return words[value]
