@@ -74,6 +74,6 @@ class Served:
 
 def open_model(folder: Path, name: str, version: str) -> Served:
     """Load, warm up and return the model in `folder`; raise `FolderError` where that fails. Slow: it imports the model's packages."""
-    served = Served(name, version, predictors.load(folder))
+    served = Served(name, version, predictors.load_fastest(folder))
     served.warm_up(folders.read_example(folder))
     return served

@@ -1,11 +1,11 @@
 """Load a model folder into something that predicts; the kinds `model` and `test` use it on whole tables, the server on each request.
 
-One `Predictor` for both, so that what was tested is what serves. It takes columns in, gives named outputs back, and knows no HTTP.
+One `Predictor` for both. What was tested is what serves, or a graph that was compared with it when it was packed. It takes columns in, gives named outputs back, and knows no HTTP.
 """
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
 from mlops.serving.folders import Manifest
 from mlops.serving.onnx_files import OnnxSession
 from mlops.serving.signatures import DTYPES, Array, Columns, Output, Signature, conform
-from mlops.serving.sklearn_files import load_sklearn
+from mlops.serving.sklearn_files import load_sklearn, parts
 
 # Final estimators whose own `predict` is the class of the highest probability: one pass through the model gives both outputs. It is
 # not so for SVC(probability=True) or for a tuned threshold, therefore a list of those that are known and no guess.
@@ -163,16 +163,22 @@ class PythonPredictor:
         return _checked(outputs, self.signature.outputs, len(next(iter(arrays.values()))))
 
 
-def load(folder: Path) -> OnnxPredictor | SklearnPredictor | PythonPredictor:
-    """Return the predictor of a model folder: its graph where there is one and onnxruntime is installed.
+def load_fastest(folder: Path) -> OnnxPredictor | SklearnPredictor | PythonPredictor:
+    """Return what serves a model folder: its graph where there is one and onnxruntime is installed, else as `load`."""
+    manifest = folders.read(folder)
+    if manifest.onnx is not None and find_spec("onnxruntime"):
+        return OnnxPredictor(manifest, _load_graph(folder / manifest.onnx.file, manifest.onnx.datatype, manifest.signature))
+    return load(folder)
+
+
+def load(folder: Path) -> SklearnPredictor | PythonPredictor:
+    """Return the predictor of a model folder as it was fitted: its answers are those that models are judged by.
 
     Raises `FolderError` saying what is wrong with the folder.
     """
     manifest = folders.read(folder)
     if manifest.flavor == "python":
         return PythonPredictor(manifest, _load_entry(folder, manifest))
-    if manifest.onnx is not None and find_spec("onnxruntime"):
-        return OnnxPredictor(manifest, _load_graph(folder / manifest.onnx.file, manifest.onnx.datatype, manifest.signature))
     estimator = load_sklearn(folder / (manifest.file or ""), trusted=manifest.trusted, allow_pickle=manifest.allow_pickle)
     _pin_jobs(estimator)
     return SklearnPredictor(manifest, estimator)
@@ -242,22 +248,9 @@ def _check_shape(array: Array, shape: tuple[int, ...], output: Output) -> None:
 
 def _pin_jobs(estimator: Any) -> None:
     """Set n_jobs to 1 in an estimator and everything fitted inside it: one row is never worth a thread, and replicas share the cores."""
-    for part in _parts(estimator, set()):
+    for part in parts(estimator):
         if getattr(part, "n_jobs", None) is not None:
             part.n_jobs = 1
-
-
-def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Yield every estimator in `value`, however deep; `seen` holds the ids of those that were visited."""
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _parts(item, seen)
-    elif isinstance(value, dict):
-        yield from _parts(list(value.values()), seen)
-    elif hasattr(value, "get_params") and not isinstance(value, type) and id(value) not in seen:
-        seen.add(id(value))
-        yield value
-        yield from _parts(list(vars(value).values()), seen)
 
 
 def _load_entry(folder: Path, manifest: Manifest) -> Any:
