@@ -31,7 +31,8 @@ class Request:
     file        path: str (relative to the project; a glob or an fsspec URL too), format: str
                                                             {file: digest, ...} per file; rows, bytes, files
     query       url: str | secret: str, version: str | None the answer of the version query; none without one
-    packages    names: [str]                                {package: version} with what they depend on, and python
+    packages    names: [str], maybe optional: [str]         {package: version} with what they depend on, and python; of optional
+                                                            those that are installed
     code        entry: str (module:function in src/)        digest of the import closure inside src/
     bundled     name: str                                   the name and the version of scikit-learn
     host        none                                        the id of this machine; its name

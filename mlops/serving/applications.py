@@ -7,25 +7,22 @@ is wrong; a 500 is the model's own failure. `replicas` moves the application fro
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from mlops.serving.answers import Answer, Headers, Refusal
+from mlops.serving.dialects import Dialect, Inference
 from mlops.serving.errors import BadRequestError, ModelFailedError
 from mlops.serving.logs import Log
 from mlops.serving.metrics import Metrics
 from mlops.serving.models import Served
-from mlops.serving.protocols import decode_request, encode, wanted_outputs
+from mlops.serving.protocols import encode
+from mlops.serving.tabular import Instances, Invocations
 
 SERVER_NAME = "mlops"
 SERVER_VERSION = "1"
 _GET = ("GET", "HEAD")
-
-
-class Headers(Protocol):
-    """The request headers, as granian gives them; names in lower case."""
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return one header or the default."""
 
 
 class Scope(Protocol):
@@ -49,24 +46,6 @@ class Exchange(Protocol):
         """Answer."""
 
 
-class Answer(NamedTuple):
-    """A status, a body and the headers beside those that every answer has."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-class Refusal(Exception):  # noqa: N818 - it is an answer, no error of ours
-    """An answer other than 2xx, raised where the request turns out not to be served."""
-
-    def __init__(self, status: int, message: str, *headers: tuple[str, str]) -> None:
-        """Carry the status, what is said in `error`, and headers."""
-        super().__init__(message)
-        self.answer = Answer(status, encode({"error": message}), headers=headers)
-
-
 Route = Callable[[Scope, Exchange], Awaitable[Answer]]
 
 
@@ -87,6 +66,9 @@ class Application:
         self._routes: dict[str, tuple[tuple[str, ...], Route]] = {
             path: (_GET, route) for path, route in self._server_routes().items()
         }
+        self._routes["/v2/repository/index"] = (("POST",), self._index)
+        self._routes["/invocations"] = (("POST",), partial(self._infer, Invocations()))
+        self._routes[f"/v1/models/{name}:predict"] = (("POST",), partial(self._infer, Instances()))
 
     def start(self, served: Served) -> None:
         """Become ready to serve this model."""
@@ -94,7 +76,7 @@ class Application:
         for path in (f"/v2/models/{served.name}", f"/v2/models/{served.name}/versions/{served.version}"):
             self._routes[path] = (_GET, self._metadata)
             self._routes[f"{path}/ready"] = (_GET, self._model_ready)
-            self._routes[f"{path}/infer"] = (("POST",), self._infer)
+            self._routes[f"{path}/infer"] = (("POST",), partial(self._infer, Inference()))
         self.metrics.is_ready = True
 
     def drain(self) -> None:
@@ -153,15 +135,26 @@ class Application:
     def _server_routes(self) -> dict[str, Route]:
         return {
             "/v2": self._server_metadata,
-            "/v2/models": self._models,
+            **dict.fromkeys(("/v2/models", "/v1/models"), self._models),
+            f"/v1/models/{self._name}": self._model_ready,
+            "/version": self._server_version,
             "/metrics": self._metrics,
             **dict.fromkeys(("/v2/health/live", "/livez"), self._live),
-            **dict.fromkeys(("/v2/health/ready", "/readyz"), self._ready),
+            **dict.fromkeys(("/v2/health/ready", "/readyz", "/ping", "/health"), self._ready),
             "/startupz": self._started,
         }
 
     async def _server_metadata(self, _scope: Scope, _exchange: Exchange) -> Answer:
-        return Answer(200, encode({"name": SERVER_NAME, "version": SERVER_VERSION, "extensions": []}))
+        return Answer(200, encode({"name": SERVER_NAME, "version": SERVER_VERSION, "extensions": ["binary_tensor_data"]}))
+
+    async def _server_version(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        return Answer(200, SERVER_VERSION.encode(), "text/plain; charset=utf-8")
+
+    async def _index(self, _scope: Scope, _exchange: Exchange) -> Answer:
+        """Answer the model repository extension's index: one model, which is loaded or being loaded."""
+        state = "READY" if self.is_ready else "UNAVAILABLE"
+        reason = "" if self.is_ready else "draining" if self._is_draining else "loading"
+        return Answer(200, encode([{"name": self._name, "version": self._version, "state": state, "reason": reason}]))
 
     async def _models(self, _scope: Scope, _exchange: Exchange) -> Answer:
         return Answer(200, encode({"models": [self._name] if self._served else []}))
@@ -202,14 +195,13 @@ class Application:
             raise Refusal(503, f"model {self._name!r} is being loaded", ("retry-after", "1"))
         return self._served
 
-    async def _infer(self, scope: Scope, exchange: Exchange) -> Answer:
+    async def _infer(self, dialect: Dialect, scope: Scope, exchange: Exchange) -> Answer:
         """Answer a request to infer, and count it whatever comes of it."""
         metrics = self.metrics
         metrics.in_progress += 1
         start = perf_counter()
         try:
-            _check_json(scope.headers)
-            answer = await self._predict(await self._body(scope, exchange))
+            answer = await self._predict(dialect, scope.headers, await self._body(scope.headers, exchange))
         except BadRequestError as error:
             answer = Refusal(400, str(error)).answer
         except Refusal as refusal:
@@ -224,52 +216,34 @@ class Application:
         metrics.answered(answer.status, perf_counter() - start)
         return answer
 
-    async def _predict(self, body: bytes) -> Answer:
-        served, phases = self._loaded, self.metrics.phases
+    async def _predict(self, dialect: Dialect, headers: Headers, body: bytes) -> Answer:
+        served = self._loaded
         start = perf_counter()
-        request = decode_request(body)
-        wanted_outputs(request, served.outputs)
-        batch = served.reader.read(request)
-        rows = len(batch if not isinstance(batch, dict) else next(iter(batch.values())))
-        phases["preprocess"].add(perf_counter() - start)
-        if served.is_slow(rows):
-            arrays, seconds = await asyncio.get_running_loop().run_in_executor(self._thread, served.ask, batch)
+        question = dialect.read(served, headers, body)
+        read = perf_counter() - start
+        if served.is_slow(question.rows):
+            arrays, seconds = await asyncio.get_running_loop().run_in_executor(self._thread, served.ask, question.batch)
         else:
-            arrays, seconds = served.ask(batch)
-        phases["predict"].add(seconds)
-        self.metrics.rows += rows
+            arrays, seconds = served.ask(question.batch)
         start = perf_counter()
-        answer = Answer(200, encode(served.response(request, arrays)))
-        phases["postprocess"].add(perf_counter() - start)
+        answer = dialect.write(served, question, arrays)
+        self.metrics.predicted(question.rows, read, seconds, perf_counter() - start)
         return answer
 
-    async def _body(self, scope: Scope, exchange: Exchange) -> bytes:
+    async def _body(self, headers: Headers, exchange: Exchange) -> bytes:
         """Return the body; raise a 413 as soon as it is known to be longer than allowed."""
-        announced = scope.headers.get("content-length")
-        too_long = Refusal(413, f"the body is longer than {self._max_body} bytes", ("connection", "close"))
-        if announced is None:
-            pieces, length = [], 0
-            async for piece in exchange:
-                length += len(piece)
-                if length > self._max_body:
-                    raise too_long
-                pieces.append(piece)
-            return b"".join(pieces)
-        if not announced.isdecimal() or int(announced) > self._max_body:
-            raise too_long
-        return await exchange()
+        announced = headers.get("content-length")
+        if announced is not None:
+            if not announced.isdecimal() or int(announced) > self._max_body:
+                raise self._too_long()
+            return await exchange()
+        pieces, length = [], 0
+        async for piece in exchange:
+            length += len(piece)
+            if length > self._max_body:
+                raise self._too_long()
+            pieces.append(piece)
+        return b"".join(pieces)
 
-
-def _check_json(headers: Headers) -> None:
-    """Raise a 415 unless the body is said to be JSON in UTF-8 as it is; no content type at all is taken for that."""
-    media, _, parameters = headers.get("content-type", "application/json").lower().partition(";")
-    charset = dict(part.strip().partition("=")[::2] for part in parameters.split(";") if part.strip()).get("charset", "utf-8")
-    if media.strip() != "application/json" or charset.strip('"') not in ("utf-8", "utf8"):
-        raise Refusal(
-            415,
-            f"the content type is {media.strip()!r}, expected application/json in UTF-8 (curl: -H 'Content-Type: application/json')",
-        )
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal(415, f"the content encoding is {headers.get('content-encoding')!r}, expected none")
-    if headers.get("inference-header-content-length") is not None:
-        raise Refusal(415, "binary tensors are not served (the header inference-header-content-length); send JSON")
+    def _too_long(self) -> Refusal:
+        return Refusal(413, f"the body is longer than {self._max_body} bytes", ("connection", "close"))

@@ -3,6 +3,7 @@
     model.json           the manifest below
     input_example.json   a request body of the protocol that the model must answer; the server warms up with it
     model.skops          the estimator (flavor sklearn); `.joblib` only with `allow_pickle`
+    model.onnx           the same as a graph for onnxruntime, where it converts and agrees (`onnx` in the manifest)
     code/                the project's own modules (flavor python)
 
 Written by the model kind's fit step with `write`, read by `predictors.load`. Equal models give equal bytes.
@@ -16,9 +17,22 @@ import msgspec
 from mlops.serving.errors import FolderError
 from mlops.serving.signatures import Signature
 
-VERSION = 1
+Datatype = Literal["FP32", "FP64"]
+VERSION = 2  # 2: `onnx`
 MANIFEST = "model.json"
 EXAMPLE = "input_example.json"
+
+
+class Onnx(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A graph beside the estimator, taking one matrix of `datatype`, that gave the same labels on `rows` rows.
+
+    `parity` is the largest difference of a probability, or of a predicted number relative to its size.
+    """
+
+    file: str
+    datatype: Datatype
+    rows: int
+    parity: float
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,6 +50,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     trusted: tuple[str, ...] = ()
     allow_pickle: bool = False
     categories: tuple[str, ...] = ()
+    onnx: Onnx | None = None
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -59,6 +74,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 "`categories` name inputs that have `values`",
             ),
             (bool(self.categories) and self.layout != "frame", "`categories` need layout frame"),
+            (self.onnx is not None and self.layout != "array", "`onnx` needs layout array"),
+            (self.onnx is not None and not _is_plain(self.onnx.file), "`onnx` needs a `file` inside the folder"),
         ]
 
 
@@ -122,7 +139,8 @@ def _read_bytes(folder: Path, name: str) -> bytes:
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:
-    needed = folder / "code" if manifest.flavor == "python" else folder / (manifest.file or "")
-    if not needed.exists():
-        msg = f"{folder} lacks {needed.name}, which its model.json names"
-        raise FolderError(msg)
+    needed = ["code" if manifest.flavor == "python" else manifest.file or "", *([manifest.onnx.file] if manifest.onnx else [])]
+    for name in needed:
+        if not (folder / name).exists():
+            msg = f"{folder} lacks {name}, which its model.json names"
+            raise FolderError(msg)

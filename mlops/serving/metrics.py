@@ -69,6 +69,14 @@ class Metrics(Collector):
         self.codes[code] = self.codes.get(code, 0) + 1
         self.requests.add(seconds)
 
+    def predicted(self, rows: int, preprocess: float, predict: float, postprocess: float) -> None:
+        """Count the rows that the model answered and the seconds of each phase."""
+        self.rows += rows
+        phases = self.phases
+        phases["preprocess"].add(preprocess)
+        phases["predict"].add(predict)
+        phases["postprocess"].add(postprocess)
+
     def exposition(self) -> bytes:
         """Return the text that Prometheus scrapes, format 0.0.4."""
         return generate_latest(self._registry)

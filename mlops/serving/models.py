@@ -37,6 +37,7 @@ class Served:
         self.version = version
         self.metadata = encode(model_metadata(name, version, manifest))
         self.reader = Reader(manifest.signature, takes_matrix=manifest.layout == "array")
+        self.columns = manifest.signature.inputs
         self._ask = predictors.ask_of(predictor)
         self.outputs = {output.name: output for output in manifest.signature.outputs}
         # What the project's own code costs for the next row nobody knows.
@@ -73,6 +74,6 @@ class Served:
 
 def open_model(folder: Path, name: str, version: str) -> Served:
     """Load, warm up and return the model in `folder`; raise `FolderError` where that fails. Slow: it imports the model's packages."""
-    served = Served(name, version, predictors.load(folder))
+    served = Served(name, version, predictors.load_fastest(folder))
     served.warm_up(folders.read_example(folder))
     return served

@@ -1,11 +1,12 @@
 """Load a model folder into something that predicts; the kinds `model` and `test` use it on whole tables, the server on each request.
 
-One `Predictor` for both, so that what was tested is what serves. It takes columns in, gives named outputs back, and knows no HTTP.
+One `Predictor` for both. What was tested is what serves, or a graph that was compared with it when it was packed. It takes columns in, gives named outputs back, and knows no HTTP.
 """
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,8 +15,9 @@ import numpy as np
 from mlops.serving import folders
 from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
 from mlops.serving.folders import Manifest
+from mlops.serving.onnx_files import OnnxSession
 from mlops.serving.signatures import DTYPES, Array, Columns, Output, Signature, conform
-from mlops.serving.sklearn_files import load_sklearn
+from mlops.serving.sklearn_files import load_sklearn, parts
 
 # Final estimators whose own `predict` is the class of the highest probability: one pass through the model gives both outputs. It is
 # not so for SVC(probability=True) or for a tuned threshold, therefore a list of those that are known and no guess.
@@ -62,7 +64,7 @@ class SklearnPredictor:
             self._has_probabilities and type(final).__module__.startswith("sklearn.") and type(final).__name__ in _ARGMAX
         )
         # Only where no value may be missing is finiteness known, so that scikit-learn need not look for it in every step.
-        self._is_finite = not any(column.nullable for column in manifest.signature.inputs)
+        self._is_finite = _is_finite(manifest.signature)
 
     @property
     def signature(self) -> Signature:
@@ -71,25 +73,13 @@ class SklearnPredictor:
 
     def predict(self, columns: Columns) -> dict[str, Array]:
         """Return the outputs for `columns`; see `Predictor.predict`."""
-        arrays = conform(self.signature, columns)
-        if self.manifest.layout == "frame":
-            return self._ask(self._frame(arrays))
-        matrix = np.column_stack(list(arrays.values())).astype(np.float64, copy=False)
-        if self._is_finite:
-            self._refuse_missing(matrix)
-        return self.predict_matrix(matrix)
+        if self.manifest.layout == "array":
+            return self.predict_matrix(matrix_of(self.signature, columns))
+        return self._ask(self._frame(conform(self.signature, columns)))
 
     def predict_matrix(self, matrix: Array) -> dict[str, Array]:
         """Return the outputs for a float64 matrix [n, k] in the signature's order that was checked against it (layout array only)."""
         return self._ask(matrix)
-
-    def _refuse_missing(self, matrix: Array) -> None:
-        finite = np.isfinite(matrix)
-        if not finite.all():
-            row, index = divmod(int(finite.ravel().argmin()), matrix.shape[1])
-            name = self.signature.inputs[index].name
-            msg = f"input {name!r}, row {row}: got {matrix[row, index]}, expected a finite number (the column is not nullable)"
-            raise BadRequestError(msg)
 
     def _frame(self, arrays: dict[str, Array]) -> Any:
         import pandas as pd
@@ -122,6 +112,33 @@ class SklearnPredictor:
         return {"predict": labels, "predict_proba": probabilities}
 
 
+class OnnxPredictor:
+    """The graph of a scikit-learn estimator, with which it agreed when it was packed; needs onnxruntime only."""
+
+    def __init__(self, manifest: Manifest, session: OnnxSession) -> None:
+        """Keep the session."""
+        self.manifest = manifest
+        self._session = session
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and gives."""
+        return self.manifest.signature
+
+    def predict(self, columns: Columns) -> dict[str, Array]:
+        """Return the outputs for `columns`; see `Predictor.predict`."""
+        return self.predict_matrix(matrix_of(self.signature, columns))
+
+    def predict_matrix(self, matrix: Array) -> dict[str, Array]:
+        """Return the outputs for a float64 matrix [n, k] in the signature's order that was checked against it."""
+        try:
+            outputs = self._session.ask(matrix)
+        except Exception as error:
+            msg = f"the graph failed: {type(error).__name__}: {error}"
+            raise ModelFailedError(msg) from error
+        return _checked(outputs, self.signature.outputs, len(matrix))
+
+
 class PythonPredictor:
     """An object of the project's own code that has `predict(columns) -> outputs`."""
 
@@ -146,14 +163,49 @@ class PythonPredictor:
         return _checked(outputs, self.signature.outputs, len(next(iter(arrays.values()))))
 
 
+def load_fastest(folder: Path) -> OnnxPredictor | SklearnPredictor | PythonPredictor:
+    """Return what serves a model folder: its graph where there is one and onnxruntime is installed, else as `load`."""
+    manifest = folders.read(folder)
+    if manifest.onnx is not None and find_spec("onnxruntime"):
+        return OnnxPredictor(manifest, _load_graph(folder / manifest.onnx.file, manifest.onnx.datatype, manifest.signature))
+    return load(folder)
+
+
 def load(folder: Path) -> SklearnPredictor | PythonPredictor:
-    """Return the predictor of a model folder; raise `FolderError` saying what is wrong with the folder."""
+    """Return the predictor of a model folder as it was fitted: its answers are those that models are judged by.
+
+    Raises `FolderError` saying what is wrong with the folder.
+    """
     manifest = folders.read(folder)
     if manifest.flavor == "python":
         return PythonPredictor(manifest, _load_entry(folder, manifest))
     estimator = load_sklearn(folder / (manifest.file or ""), trusted=manifest.trusted, allow_pickle=manifest.allow_pickle)
     _pin_jobs(estimator)
     return SklearnPredictor(manifest, estimator)
+
+
+def matrix_of(signature: Signature, columns: Columns) -> Array:
+    """Return the columns as one float64 matrix in the signature's order; raise `BadRequestError` where a value is missing that may not."""
+    matrix = np.column_stack(list(conform(signature, columns).values())).astype(np.float64, copy=False)
+    finite = np.isfinite(matrix) if _is_finite(signature) else np.True_
+    if not finite.all():
+        row, index = divmod(int(finite.ravel().argmin()), matrix.shape[1])
+        name = signature.inputs[index].name
+        msg = f"input {name!r}, row {row}: got {matrix[row, index]}, expected a finite number (the column is not nullable)"
+        raise BadRequestError(msg)
+    return matrix
+
+
+def _is_finite(signature: Signature) -> bool:
+    return not any(column.nullable for column in signature.inputs)
+
+
+def _load_graph(file: Path, datatype: folders.Datatype, signature: Signature) -> OnnxSession:
+    try:
+        return OnnxSession(file, datatype, tuple(output.name for output in signature.outputs))
+    except Exception as error:  # onnxruntime has no class of its own for a garbled file
+        msg = f"{file} cannot be loaded: {type(error).__name__}: {error}"
+        raise FolderError(msg) from error
 
 
 def _strings(array: Array) -> Array:
@@ -171,37 +223,34 @@ def _checked(outputs: dict[str, Any], expected: tuple[Output, ...], rows: int) -
         if output.name not in outputs:
             msg = f"the model gave no output {output.name!r}"
             raise ModelFailedError(msg)
-        try:
-            array = np.asarray(outputs[output.name]).astype(DTYPES[output.datatype], copy=False)
-        except (TypeError, ValueError) as error:
-            msg = f"the model's output {output.name!r} is not {output.datatype}: {error}"
-            raise ModelFailedError(msg) from error
-        shape = (rows, *output.shape[1:])
-        if len(array.shape) != len(shape) or any(want not in (-1, got) for want, got in zip(shape, array.shape, strict=True)):
-            msg = f"the model's output {output.name!r} has the shape {list(array.shape)}, expected {list(shape)}"
-            raise ModelFailedError(msg)
+        array, dtype, shape = outputs[output.name], DTYPES[output.datatype], (rows, *output.shape[1:])
+        if not isinstance(array, np.ndarray) or array.dtype != dtype:
+            array = _cast(array, output)
+        if array.shape != shape:
+            _check_shape(array, shape, output)
         arrays[output.name] = array
     return arrays
 
 
+def _cast(array: Any, output: Output) -> Array:
+    try:
+        return np.asarray(array).astype(DTYPES[output.datatype], copy=False)
+    except (TypeError, ValueError) as error:
+        msg = f"the model's output {output.name!r} is not {output.datatype}: {error}"
+        raise ModelFailedError(msg) from error
+
+
+def _check_shape(array: Array, shape: tuple[int, ...], output: Output) -> None:
+    if len(array.shape) != len(shape) or any(want not in (-1, got) for want, got in zip(shape, array.shape, strict=True)):
+        msg = f"the model's output {output.name!r} has the shape {list(array.shape)}, expected {list(shape)}"
+        raise ModelFailedError(msg)
+
+
 def _pin_jobs(estimator: Any) -> None:
     """Set n_jobs to 1 in an estimator and everything fitted inside it: one row is never worth a thread, and replicas share the cores."""
-    for part in _parts(estimator, set()):
+    for part in parts(estimator):
         if getattr(part, "n_jobs", None) is not None:
             part.n_jobs = 1
-
-
-def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Yield every estimator in `value`, however deep; `seen` holds the ids of those that were visited."""
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _parts(item, seen)
-    elif isinstance(value, dict):
-        yield from _parts(list(value.values()), seen)
-    elif hasattr(value, "get_params") and not isinstance(value, type) and id(value) not in seen:
-        seen.add(id(value))
-        yield value
-        yield from _parts(list(vars(value).values()), seen)
 
 
 def _load_entry(folder: Path, manifest: Manifest) -> Any:
@@ -240,6 +289,6 @@ def _import_fresh(code: Path, name: str) -> Any:
 
 def ask_of(predictor: Predictor) -> Callable[[Any], dict[str, Array]]:
     """Return the function that answers what `tensors.Reader` reads: a matrix for layout array, columns for the others."""
-    if isinstance(predictor, SklearnPredictor) and predictor.manifest.layout == "array":
+    if isinstance(predictor, SklearnPredictor | OnnxPredictor) and predictor.manifest.layout == "array":
         return predictor.predict_matrix
     return predictor.predict

@@ -4,8 +4,8 @@ Source: kserve/open-inference-protocol, specification/protocol/inference_rest.md
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -14,17 +14,27 @@ from mlops.serving.errors import BadRequestError
 from mlops.serving.folders import Manifest
 from mlops.serving.signatures import Array, Columns, Output, Signature
 
+T = TypeVar("T")
 MATRIX = "input"  # the name under which the metadata advertises the one tensor [n, k] of an array model
 
 
 class Tensor(msgspec.Struct, omit_defaults=True):
-    """An input tensor; `data` is flat in row-major order or nested as `shape` says."""
+    """A tensor; `data` is flat in row-major order or nested as `shape` says."""
 
     name: str
     shape: list[int]
     datatype: str
     data: list[Any]
     parameters: dict[str, Any] | None = None
+
+
+class RawTensor(msgspec.Struct):
+    """An output whose data stands as bytes behind the answer."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: dict[str, int]
 
 
 class RequestedOutput(msgspec.Struct):
@@ -48,7 +58,7 @@ class InferResponse(msgspec.Struct, omit_defaults=True):
 
     model_name: str
     model_version: str
-    outputs: list[Tensor]
+    outputs: Sequence[Tensor | RawTensor]
     id: str | None = None
 
 
@@ -77,10 +87,15 @@ encode = msgspec.json.Encoder().encode
 
 def decode_request(body: bytes) -> InferRequest:
     """Return the request in `body`; raise `BadRequestError` with the path of what is wrong in it."""
+    return decode_as(_decoder, body, "the Open Inference Protocol V2")
+
+
+def decode_as(decoder: msgspec.json.Decoder[T], body: bytes, protocol: str) -> T:
+    """Return what `decoder` of `protocol` reads in `body`; raise `BadRequestError` with the path of what is wrong in it."""
     try:
-        return _decoder.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
-        msg = f"the request does not follow the Open Inference Protocol V2: {error}"
+        msg = f"the request does not follow {protocol}: {error}"
     except msgspec.DecodeError as error:
         msg = f"the body is not JSON: {error}"
     except UnicodeDecodeError as error:
@@ -147,7 +162,7 @@ def model_metadata(name: str, version: str, manifest: Manifest) -> ModelMetadata
     return ModelMetadata(
         name=name,
         versions=[version],
-        platform="python_columns" if manifest.flavor == "python" else "sklearn_skops",
+        platform="python_columns" if manifest.flavor == "python" else "onnx_onnxv1" if manifest.onnx else "sklearn_skops",
         inputs=inputs,
         outputs=[TensorMetadata(output.name, output.datatype, list(output.shape)) for output in signature.outputs],
         properties={

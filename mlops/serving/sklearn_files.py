@@ -8,6 +8,7 @@ first and never dump again. Called by the model kind's fit step; `load_sklearn` 
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,20 @@ def load_sklearn(path: Path, *, trusted: tuple[str, ...] = (), allow_pickle: boo
         raise FolderError(msg) from error
     msg = f"{path} holds types that `trusted` in model.json does not name: {', '.join(unknown)}"
     raise FolderError(msg)
+
+
+def parts(value: Any, seen: set[int] | None = None) -> Iterator[Any]:
+    """Yield every estimator in `value`, however deep; `seen` holds the ids of those that were visited."""
+    seen = set() if seen is None else seen
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from parts(item, seen)
+    elif isinstance(value, dict):
+        yield from parts(list(value.values()), seen)
+    elif hasattr(value, "get_params") and not isinstance(value, type) and id(value) not in seen:
+        seen.add(id(value))
+        yield value
+        yield from parts(list(vars(value).values()), seen)
 
 
 def _canonical(raw: bytes) -> bytes:

@@ -27,6 +27,7 @@ _WORDS = {
     **dict.fromkeys(FLOATS, "a number"),
     **dict.fromkeys(INTEGERS, "an integer"),
 }
+_NUMBERS = FLOATS | INTEGERS | {"BOOL"}
 _Place = Callable[[int], tuple[Column, int]]  # the column and row of a position in the flat data
 _MATRIX_DIMENSIONS = 2
 _SHOWN = 60  # characters of a bad value that an answer repeats
@@ -89,6 +90,7 @@ class _MatrixLimits:
         self._columns = columns
         self._nullable = np.array([column.nullable for column in columns])
         self._integral = np.array([column.datatype not in FLOATS for column in columns])
+        self._has_integral = bool(self._integral.any())
         bounds = [_bounds(column) for column in columns]
         self._low = np.array([low for low, _ in bounds])
         self._high = np.array([high for _, high in bounds])
@@ -103,7 +105,7 @@ class _MatrixLimits:
             _refuse(
                 f"input {_shown(tensor.name)} has the shape {tensor.shape}, expected [n, {len(self._columns)}], the columns {names}"
             )
-        _check_datatype(tensor, FLOATS | INTEGERS | {"BOOL"}, "a number datatype")
+        _check_datatype(tensor, _NUMBERS, "a number datatype")
         values = _flat(tensor)
         has_null = _check_types(values, tensor.datatype, null_allowed=True, place=self._place)
         matrix = (
@@ -115,7 +117,7 @@ class _MatrixLimits:
     def _check(self, matrix: Array, *, has_null: bool) -> None:
         if has_null:
             self._refuse_where(np.isnan(matrix) & ~self._nullable, matrix, "a value (the column is not nullable)")
-        if self._integral.any():
+        if self._has_integral:
             whole = np.isnan(matrix) | (matrix == np.floor(matrix))
             self._refuse_where(~whole & self._integral, matrix, "an integer")
         if self._has_bounds:
@@ -172,11 +174,11 @@ def _check_datatype(tensor: Tensor, accepted: frozenset[str], expected: str) -> 
 
 
 def _flat(tensor: Tensor) -> list[Any]:
-    """Return the data flat in row-major order; there is at least one row, and as many values as the shape says."""
+    """Return the data, a list or an array, flat in row-major order; there is at least one row, and as many values as the shape says."""
     shape, data = tensor.shape, tensor.data
     if min(shape) < 1:
         _refuse(f"input {_shown(tensor.name)} has the shape {shape}, expected at least one row and no negative dimension")
-    if data and type(data[0]) is list:
+    if isinstance(data, list) and data and type(data[0]) is list:
         data = _unnest(tensor)
     elif len(data) != prod(shape):
         _refuse(f"input {_shown(tensor.name)} has {len(data)} values, expected {prod(shape)} for the shape {shape}")
@@ -196,7 +198,9 @@ def _unnest(tensor: Tensor) -> list[Any]:
 
 
 def _check_types(values: list[Any], datatype: str, *, null_allowed: bool, place: _Place) -> bool:
-    """Refuse a value that is not of the declared datatype; return whether any is null."""
+    """Refuse a value that is not of the declared datatype; return whether any is null, which is NaN among numbers that came as bytes."""
+    if isinstance(values, np.ndarray):
+        return _check_numbers(values, null_allowed=null_allowed, place=place)
     allowed = _TYPES[datatype]
     found = set(map(type, values))
     if found <= allowed:
@@ -216,9 +220,22 @@ def _check_types(values: list[Any], datatype: str, *, null_allowed: bool, place:
     return True
 
 
+def _check_numbers(array: Array, *, null_allowed: bool, place: _Place) -> bool:
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return False
+    wrong = np.isinf(array) if null_allowed else ~np.isfinite(array)
+    if wrong.any():
+        position = int(wrong.argmax())
+        column, row = place(position)
+        _refuse_value(column, row, array[position].item(), "a finite number")
+    return True
+
+
 def _to_array(values: list[Any], datatype: str, place: _Place, *, has_null: bool) -> Array:
     """Return the values in the declared datatype, or in float64 with NaN where numbers are missing."""
     dtype = DTYPES[datatype]
+    if isinstance(values, np.ndarray):
+        return values
     if dtype.kind == "O":
         array = np.empty(len(values), dtype)
         array[:] = values
@@ -310,6 +327,8 @@ def _refuse_value(column: Column, row: int, value: object, expected: str) -> NoR
 
 def _shown(value: object) -> str:
     """Return a value as its JSON would look, cut to a length that an answer may repeat."""
+    if isinstance(value, np.generic):
+        value = value.item()
     words = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
         return words[value]

@@ -25,12 +25,15 @@ _OF_AN_EXTRA = re.compile(r"""(?:^|.*\band\s)\s*\(?\s*extra\s*==\s*['"][^'"]*['"
 
 
 def observe(arguments: Mapping[str, Any], _world: World) -> Observation:
-    """Answer `names` with `{distribution: version}` of them and of all that they require, and `python`.
+    """Answer `names`, and those of `optional` that are installed, with `{distribution: version}` of them and of all that they require.
+
+    `python` is answered beside them.
 
     Raises:
-        Refused: one of the named packages is not installed.
+        Refused: one of `names` is not installed.
     """
-    found = closure(frozenset(arguments["names"]))
+    optional = [name for name in arguments.get("optional", ()) if _installed(name)]
+    found = closure(frozenset([*arguments["names"], *optional]))
     return Observation(found, {"packages": len(found) - 1})
 
 

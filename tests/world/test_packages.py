@@ -74,3 +74,12 @@ def test_a_package_that_is_not_installed_is_refused_with_what_to_do(tmp_path):
     assert isinstance(answer, Refused)
     assert answer.message == "the package 'lightgbmm' is not installed"
     assert answer.hint == "install it where mlops runs: pip install lightgbmm"
+
+
+def test_optional_packages_are_told_where_they_are_installed(site):
+    """What a step only uses where it is there enters its key from the day it is installed, and not before."""
+    distribution(site, "needed")
+    distribution(site, "wanted", ["below"])
+    distribution(site, "below")
+    arguments = {"names": ["needed"], "optional": ["wanted", "absent"]}
+    assert set(packages.observe(arguments, None).value) == {"needed", "wanted", "below", "python"}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlops.core.specs import Spec as AnySpec
 
 _PACKAGES = ("pandas", "scikit-learn", "skops")
+_CONVERTERS = ("onnx", "onnxruntime", "skl2onnx")  # where they are installed, the artifact holds a graph as well
 
 
 class Model(Kind):
@@ -47,7 +48,8 @@ class Model(Kind):
     def inputs(self, spec: specs.Spec) -> Mapping[str, Request]:
         """Return the packages that training uses, the project's code, and the files of a command."""
         field = "packages" if spec.packages else "estimator" if spec.estimator else ""
-        found = {"runtime": Request("packages", {"names": list(_packages(spec))}, field)}
+        optional = [] if spec.command is not None else list(_CONVERTERS)
+        found = {"runtime": Request("packages", {"names": list(_packages(spec)), "optional": optional}, field)}
         if spec.python is not None:
             found["code"] = Request("code", {"entry": spec.python}, "python")
         for index, path in enumerate(spec.files):

@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import numpy as np
+
 from mlops.kinds.model import frames, lessons
 from mlops.kinds.model.errors import ModelError
-from mlops.serving import folders, predictors, protocols
+from mlops.serving import folders, onnx_files, predictors, protocols
 from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
-from mlops.serving.signatures import Output
+from mlops.serving.signatures import Output, Signature
 from mlops.serving.sklearn_files import dump_sklearn
 
 if TYPE_CHECKING:
@@ -27,10 +30,14 @@ if TYPE_CHECKING:
 
 # Histogram boosting keeps a partial of one of its own functions; what a partial holds is looked at by itself.
 _TRUSTED = ("sklearn", "numpy", "scipy", "functools.partial")
+_MOST_PROBES = 10_000  # rows on which a graph is compared
+_GAP_PROBES = 20  # and of these as many again for each column that may be missing
 
 
-def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, place: Place) -> None:
-    """Write the folder of `model`, which was fitted on rows of `shape`; `frame` gives the input example.
+def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, place: Place) -> dict[str, Any]:
+    """Write the folder of `model`, which was fitted on rows of `shape`; `frame` gives the input example and the rows for `onnx`.
+
+    Return what the record says of the graph: how it compares with the estimator, or why there is none.
 
     Raises:
         ModelError: the model cannot be stored, holds types that nobody trusts, or does not answer its input example.
@@ -51,10 +58,12 @@ def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, p
             allow_pickle=op.format == "joblib",
             categories=shape.categories,
         )
+        predictor = predictors.SklearnPredictor(manifest, model)
+        manifest, facts = _with_graph(folder, predictor, model, frame)
         typical = frames.typical(frame, shape.inputs)
         folders.write(folder, manifest, protocols.request_body(manifest.signature, typical))
         lessons.write(folder, lessons.Lesson(label=op.label, positive=lessons.positive_of(classes, op.positive)))
-        predictors.SklearnPredictor(manifest, model).predict(typical)  # as stored, it is loaded by whoever measures or serves it
+        predictor.predict(typical)  # as stored, it is loaded by whoever measures or serves it
     except FolderError as error:
         message = f"the fitted model cannot be stored: {error}"
         hint = "use estimators that skops can hold, or `format: joblib` where conf/config.yaml allows pickle"
@@ -62,6 +71,35 @@ def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, p
     except (BadRequestError, ModelFailedError) as error:
         message = f"the fitted model does not answer its own input example: {error}"
         raise ModelError(message, f"it is asked with the columns {', '.join(each.name for each in shape.inputs)}") from error
+    return facts
+
+
+def _with_graph(
+    folder: Path, predictor: predictors.SklearnPredictor, model: Any, frame: pd.DataFrame
+) -> tuple[folders.Manifest, dict[str, Any]]:
+    """Write the model's graph into the folder where there is one; return the manifest that says so, and the facts."""
+    manifest = predictor.manifest
+    if manifest.layout != "array":
+        return manifest, {"onnx": "none, because the rows reach it as a table of named columns, not as one matrix of numbers"}
+    try:
+        graph = onnx_files.convert(model, predictor.predict_matrix, _probes(manifest.signature, frame), folder / onnx_files.FILE)
+    except onnx_files.NotConvertedError as error:
+        return manifest, {"onnx": f"none, because {error}"}
+    facts = {"parity": graph.parity, "rows": graph.rows, "datatype": graph.datatype}
+    return msgspec.structs.replace(manifest, onnx=graph), {"onnx": facts}
+
+
+def _probes(signature: Signature, frame: pd.DataFrame) -> Any:
+    """Return training rows on which the two forms are compared; for each column that may be missing, some rows without it."""
+    every = -(-len(frame) // _MOST_PROBES)
+    rows = predictors.matrix_of(signature, frames.columns_for(signature, frame.iloc[::every]))
+    gaps = []
+    for index, column in enumerate(signature.inputs):
+        if column.nullable:
+            gap = rows[:_GAP_PROBES].copy()
+            gap[:, index] = np.nan
+            gaps.append(gap)
+    return np.concatenate([rows, *gaps])
 
 
 def classes_of(model: Any) -> tuple[Any, ...]:

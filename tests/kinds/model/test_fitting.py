@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mlops.core.errors import MlopsError
+from mlops.kinds.model import Model
 from mlops.serving import folders, predictors
 
 
@@ -43,6 +44,26 @@ def test_the_same_fit_gives_the_same_bytes(world, estimator):
     first, second = fit(world, spec, credit()), fit(world, spec, credit())
     assert first["fit"].outputs == second["fit"].outputs
     assert first["evaluate"].outputs == second["evaluate"].outputs
+
+
+def test_a_model_of_numbers_is_kept_as_a_graph_as_well_and_the_record_says_how_they_compare(world):
+    """Where all columns are numbers the folder holds model.onnx, compared on the training rows and on rows with gaps; else facts say why not."""
+    spec = {**CREDIT, "estimator": "sklearn.linear_model.LogisticRegression"}
+    made = fit(world, {**spec, "features": ["age", "income"]}, credit())["fit"]
+    folder = world.artifacts.folder(made.outputs["artifact"])
+    kept = folders.read(folder).onnx
+    assert made.facts["onnx"] == {"parity": kept.parity, "rows": 340, "datatype": "FP32"}  # 300 rows, and 20 for each column
+    assert kept.parity < 1e-6
+    assert (folder / "model.onnx").exists()
+    assert fit(world, {**spec, "features": ["age", "income"]}, credit())["fit"].outputs == made.outputs
+    mixed = fit(world, spec, credit())["fit"].facts["onnx"]
+    assert mixed == "none, because the rows reach it as a table of named columns, not as one matrix of numbers"
+
+
+def test_installing_a_converter_is_part_of_what_the_artifact_depends_on():
+    """The converters enter the key where they are installed; a command's model does not depend on them."""
+    spec = Model.Spec.model_validate({**CREDIT, "estimator": "sklearn.linear_model.LogisticRegression"})
+    assert Model().inputs(spec)["runtime"].arguments["optional"] == ["onnx", "onnxruntime", "skl2onnx"]
 
 
 def test_metrics_are_those_of_scikit_learn_done_by_hand(world):

@@ -1,0 +1,30 @@
+"""What is said back over HTTP, whatever the dialect; and the headers that came with the request."""
+
+from typing import Any, NamedTuple, Protocol
+
+from mlops.serving.protocols import encode
+
+
+class Headers(Protocol):
+    """The request headers, as granian gives them; names in lower case."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return one header or the default."""
+
+
+class Answer(NamedTuple):
+    """A status, a body and the headers beside those that every answer has."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, no error of ours
+    """An answer other than 2xx, raised where the request turns out not to be served."""
+
+    def __init__(self, status: int, message: str, *headers: tuple[str, str]) -> None:
+        """Carry the status, what is said in `error`, and headers."""
+        super().__init__(message)
+        self.answer = Answer(status, encode({"error": message}), headers=headers)
