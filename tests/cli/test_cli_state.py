@@ -107,15 +107,17 @@ def test_another_projects_state_is_refused(credit):
     assert "belongs to project 'credit', not to 'churn'" in credit.mlops("plan", code=1).err
 
 
-def test_the_state_may_be_in_postgresql_and_its_password_is_never_printed(credit, postgres_server):
-    credit.write("conf/store/shared.yaml", f"url: {postgres_server.new()}\n")
+def test_the_state_may_be_in_postgresql_and_its_password_is_never_printed(credit, postgres_server, monkeypatch):
+    monkeypatch.setenv("MLOPS_SECRET_STATE", "hunter2")
+    url = postgres_server.new().replace(":hunter2@", "@")
+    credit.write("conf/store/shared.yaml", f"url: {url}\nsecret: state\n")
     credit.edit("conf/config.yaml", "[env: dev, _self_]", "[store: shared, env: dev, _self_]")
     said = [
         credit.mlops(*command.split()) for command in ("apply --yes", "plan --json", "state list", "state export", "show", "log")
     ]
     assert credit.changes() == {}
     assert "hunter2" not in "".join(ended.out + ended.err for ended in said)
-    credit.edit("conf/store/shared.yaml", "hunter2", "swordfish")
+    monkeypatch.setenv("MLOPS_SECRET_STATE", "swordfish")
     wrong = credit.mlops("plan", code=1)
     assert "password authentication failed" in wrong.err
     assert "swordfish" not in wrong.out + wrong.err
