@@ -90,8 +90,8 @@ MUTANTS = {
     ),
     "drift is not seen": (
         "engine/drafting.py",
-        "found.value if found is not None else None)",
-        "None)",
+        "found.value if found is not None else None,",
+        "None,",
     ),
     "a lost lease still writes": (
         "stores/sql.py",
