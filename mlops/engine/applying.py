@@ -15,7 +15,7 @@ from mlops.core.executions import Checkpoint, Failure, Outcome, Result, Status
 from mlops.core.ops import Late
 from mlops.core.plans import Do, When
 from mlops.core.states import Entry, Realisation, Record, StepRecord
-from mlops.engine import moving
+from mlops.engine import moving, wording
 from mlops.engine.retrying import Attempts, Retries
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlops.core.addresses import Address
     from mlops.core.events import Emit
     from mlops.core.executions import Executor
-    from mlops.core.plans import Change, Plan, Reason, Step
+    from mlops.core.plans import Change, Plan, Step
     from mlops.core.states import Lease, State, Store
     from mlops.core.worlds import Clock
 
@@ -245,7 +245,7 @@ class _Run:
         bound = replace(step, op=ops.bind(step.op, values), values=values)
         self.running[step.id] = (step, self.hands.clock.monotonic())
         record = self.intent(step)
-        body = {"key": key, **self.why(step)}
+        body = {"key": key, **wording.why(self.changes[step.address])}
         if (attempt := self.attempts.of(step.id)) > 1:
             body["attempt"] = attempt
         self.entries.append(self.entry("begin", step, body, record=record))
@@ -270,24 +270,20 @@ class _Run:
             if step.id not in self.hands.done:
                 self.entries += self.end_entries(step, outcome)
         elif outcome.status is Status.FAILED and step.id in self.running:
-            self.entries.append(self.entry("end", step, _end_body(outcome)))
+            self.entries.append(self.entry("end", step, wording.ending(outcome)))
         self.running.pop(step.id, None)
         for follower in self.followers.get(step.id, ()):
             self.unmet[follower] -= 1
             if not self.unmet[follower]:
                 self.ready.append(follower)
-        self.hands.emit(Event("step-ended", step.address, step.id, _ended(outcome)))
-
-    def why(self, step: Step) -> dict[str, Any]:
-        """Return what the journal keeps of the plan's reasons: the record has the values behind them."""
-        change = self.changes[step.address]
-        why: dict[str, Any] = {"reasons": [_brief(reason) for reason in change.reasons]}
-        if change.fields:
-            why["fields"] = [[one.path, one.before, one.after] for one in change.fields]
-        return why
+        self.hands.emit(Event("step-ended", step.address, step.id, wording.told(outcome)))
 
     def end_entries(self, step: Step, outcome: Outcome) -> Iterator[Entry]:
-        body = _end_body(outcome) if step.id in self.running else _end_body(outcome) | self.why(step)
+        body = (
+            wording.ending(outcome)
+            if step.id in self.running
+            else wording.ending(outcome) | wording.why(self.changes[step.address])
+        )
         if step.do is Do.FORGET or (step.do is Do.UNDO and self.left[step.address] == 0):
             self.records.pop(step.address, None)
             yield self.entry("end", step, body, forget=True)
@@ -345,10 +341,10 @@ class _Run:
 
     def put_off(self, step: Step, outcome: Outcome, pause: float) -> None:
         """Note that an attempt failed, and that another one follows."""
-        self.entries.append(self.entry("end", step, _end_body(outcome) | {"retry": round(pause, 3)}))
+        self.entries.append(self.entry("end", step, wording.ending(outcome) | {"retry": round(pause, 3)}))
         del self.running[step.id]
         self.later[step.id] = (self.hands.clock.monotonic() + pause, outcome)
-        told = _ended(outcome)
+        told = wording.told(outcome)
         data = {"attempt": self.attempts.of(step.id), "seconds": pause, "failure": told["failure"]}
         self.hands.emit(Event("step-retry", step.address, step.id, data))
 
@@ -392,29 +388,3 @@ def _count(addresses: Iterable[Address]) -> dict[Address, int]:
     for address in addresses:
         counts[address] = counts.get(address, 0) + 1
     return counts
-
-
-def _brief(reason: Reason) -> dict[str, Any]:
-    """Return the reason without what an input was and is, which may be a line for each of a thousand files."""
-    left_out = ("before", "after") if reason.code == "input" else ()
-    return {"code": reason.code, **{name: part for name, part in reason.detail.items() if name not in left_out}}
-
-
-def _end_body(outcome: Outcome) -> dict[str, Any]:
-    body: dict[str, Any] = {"status": outcome.status.value, "seconds": round(outcome.seconds, 3)}
-    if outcome.failure is not None:
-        body["failure"] = {"code": outcome.failure.code, "message": outcome.failure.message}
-    return body
-
-
-def _ended(outcome: Outcome) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "status": outcome.status.value,
-        "seconds": outcome.seconds,
-        "facts": dict(outcome.facts),
-        "outputs": dict(outcome.outputs),
-    }
-    if outcome.failure is not None:
-        failure = outcome.failure
-        data["failure"] = {"code": failure.code, "message": failure.message, "hint": failure.hint, "trace": failure.trace}
-    return data

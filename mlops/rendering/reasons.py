@@ -104,7 +104,9 @@ def _words(reason: Reason, change: Change) -> str:
         case "blocked":
             return ""
         case code:
-            return _SHORT[code].format_map({**detail, "outputs": words.listed(detail.get("outputs", ()))})
+            return _SHORT[code].format_map(
+                {**detail, "outputs": words.listed(detail.get("outputs", ())), "protected": words.value(detail.get("protected"))}
+            )
 
 
 def _changed_fields(change: Change) -> str:

@@ -43,6 +43,46 @@ MUTANTS = {
         "return all(self.outcomes[before].status in _GOOD for before in step.after)",
         "return True",
     ),
+    "what another hand changed is not seen by a saved plan": (
+        "engine/checking.py",
+        "if _version(state, address) not in (version, so_far.written.get(address, version))",
+        "if False",
+    ),
+    "what a saved plan has done is done again": (
+        "engine/applying.py",
+        "if step.id in self.hands.done:",
+        "if False:",
+    ),
+    "its own half-done act counts as another hand's": (
+        "engine/checking.py",
+        " or address in so_far.begun",
+        "",
+    ),
+    "an input is not observed again": (
+        "engine/checking.py",
+        "    if before == after:\n        return\n",
+        "    return\n",
+    ),
+    "names are mixed into keys": (
+        "core/ops.py",
+        '"op": bind(data, places)',
+        '"op": data',
+    ),
+    "what is excluded goes without its dependants": (
+        "engine/choosing.py",
+        "found = dependants(exclude, ",
+        "found = set(exclude) & dependants(exclude, ",
+    ),
+    "protection goes with the file": (
+        "engine/guarding.py",
+        "return record.protected if resource is None else",
+        "return False if resource is None else",
+    ),
+    "an interrupted replacement is not swept": (
+        "engine/staging.py",
+        "return not record.complete or (",
+        "return (",
+    ),
     "a verdict is not asked for": (
         "engine/applying.py",
         "if When.PASSED in step.when and (refused := self.refused(step)):",
@@ -50,8 +90,8 @@ MUTANTS = {
     ),
     "drift is not seen": (
         "engine/drafting.py",
-        "found.value if found is not None else None)",
-        "None)",
+        "found.value if found is not None else None,",
+        "None,",
     ),
     "a lost lease still writes": (
         "stores/sql.py",
