@@ -17,7 +17,7 @@ from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.plans import Do
 from mlops.core.settings import Composition, from_portable, with_password
 from mlops.core.worlds import Place
-from mlops.engine import applying, checking, choosing, explaining, observing, planning, recalling, verdicts
+from mlops.engine import applying, checking, choosing, observing, planning, verdicts
 from mlops.engine.retrying import Retries
 from mlops.policies import judging
 from mlops.stores.maintaining import Maintenance
@@ -141,12 +141,16 @@ class Project:
 
     def recall(self, address: str, environment: str | None = None) -> list[Chapter]:
         """Return what was done to the resource, run by run."""
+        from mlops.engine import recalling  # with `explaining`, a tenth of a small plan's time that no plan needs
+
         return recalling.recall(self.history(address, environment), self.history("", environment))
 
     def sources(self, chapter: Chapter, environment: str | None = None) -> tuple[Source, ...]:
         """Return what the record of a chapter was made from."""
         if chapter.record is None:
             return ()
+        from mlops.engine import recalling
+
         return recalling.sources(chapter.record, lambda address: self.history(address, environment))
 
     def plan(self, options: choosing.Options) -> Plan:
@@ -166,6 +170,8 @@ class Project:
         Raises:
             SpecError, PlanError: as `plan` does.
         """
+        from mlops.engine import explaining
+
         scope = choosing.choose(self.composition, self.state(), kinds(), choosing.Options((address,)))
         observed = observing.observe(scope, kinds(), self.world)
         reader = _Reachable(self.store, self.world)

@@ -101,8 +101,6 @@ def plan(session: Session, /, words: tuple[str, ...], out: Path | None, form: st
     ADDRESS (model.credit) plans only this and what it needs. override=value (model.credit.seed=8, env=prod)
     changes the configuration for this plan, in Hydra's grammar. Nothing is done.
     """
-    from mlops.rendering import machine, markdown
-
     session.machine = form == "json"
     if out is not None and out.suffix != ".json":
         message = f"--out {out}: the name of a plan ends in .json, so that `mlops apply` knows it"
@@ -110,18 +108,36 @@ def plan(session: Session, /, words: tuple[str, ...], out: Path | None, form: st
     arguments = Arguments.without_plan(words)
     with session.project(arguments.overrides) as project:
         made = project.plan(wishes.options(project, arguments, flags, destroy=flags["destroy"]))
-        session.tell(machine.planned(made))
-        if form != "markdown":
-            say(machine.plan(made) if form == "json" else _text(made))
+        _tell_plan(session, made, form)
         rulings = project.judge(made)
         if form == "markdown":
+            from mlops.rendering import markdown
+
             say(markdown.plan(made, rulings))
         _heed(session, rulings)
     if out is not None:
-        _write(out, machine.plan(made) + "\n")
+        _write(out, _as_json(made) + "\n")
         complain(f"written to {out}; apply it with: mlops apply {out}")
     _refuse(made)
     return _check(made) if flags["check"] else 0
+
+
+def _tell_plan(session: Session, made: Plan, form: str | None) -> None:
+    """Tell the plan in a stream, and as JSON or text; text goes without the packages that only JSON needs."""
+    if session.is_streaming:
+        from mlops.rendering import machine
+
+        session.tell(machine.planned(made))
+    if form == "json":
+        say(_as_json(made))
+    elif form is None:
+        say(_text(made))
+
+
+def _as_json(made: Plan) -> str:
+    from mlops.rendering import machine
+
+    return machine.plan(made)
 
 
 def _check(made: Plan) -> int:
@@ -137,6 +153,8 @@ def _heed(session: Session, found: Sequence[Ruling]) -> None:
     Raises:
         PolicyDenied: one of them denies it.
     """
+    if not found:
+        return
     from mlops.policies import judging
     from mlops.rendering import machine, rulings
 
