@@ -14,7 +14,8 @@ from mlops.core.resources import Kind
 from mlops.core.worlds import Request
 from mlops.kinds.model import checking, estimators, specs
 from mlops.kinds.model.evaluating import Evaluate
-from mlops.kinds.model.fitting import ByCommand, ByEstimator, ByFunction, Fit
+from mlops.kinds.model.fitting import Fit
+from mlops.kinds.model.recipes import ByCommand, ByEstimator, ByFunction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -19,7 +19,7 @@ from mlops.core.ops import Made
 from mlops.core.worlds import Request
 from mlops.kinds.model import lessons
 from mlops.kinds.model.errors import ModelError
-from mlops.kinds.model.fitting import ByCommand
+from mlops.kinds.model.recipes import ByCommand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,8 +19,8 @@ from mlops.core.ops import Made
 from mlops.core.worlds import Request
 from mlops.kinds.model import estimators, frames, packing, preprocessing
 from mlops.kinds.model.errors import ModelError
-from mlops.kinds.model.fitting import ByEstimator, ByFunction
 from mlops.kinds.model.pinning import pinned
+from mlops.kinds.model.recipes import ByEstimator, ByFunction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,40 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import JsonValue  # noqa: TC002 - pydantic reads the annotations
-
 from mlops.core.ops import Bindable, Made, Op
-from mlops.core.specs import Spec
-from mlops.kinds.model.specs import Label, Outputs, Preprocess  # noqa: TC001 - pydantic reads the annotations
+from mlops.kinds.model.recipes import ByCommand, ByEstimator, ByFunction
+from mlops.kinds.model.specs import Label  # noqa: TC001 - pydantic reads the annotations
 
 if TYPE_CHECKING:
     from mlops.core.worlds import World
-
-
-class ByEstimator(Spec):
-    """A scikit-learn estimator and its preparation."""
-
-    estimator: str
-    params: dict[str, JsonValue]
-    preprocess: Preprocess
-
-
-class ByFunction(Spec):
-    """A function of the project; `code` is the digest of what it imports from `src/`."""
-
-    python: str
-    params: dict[str, JsonValue]
-    code: Annotated[str, Bindable()]
-
-
-class ByCommand(Spec):
-    """A program; `files` are the digests of the project's files that it finds in its folder, by path as written."""
-
-    command: tuple[str, ...]
-    params: dict[str, JsonValue]
-    outputs: Outputs
-    files: dict[str, Annotated[Any, Bindable()]]
-    holdout: Annotated[str | None, Bindable()]
 
 
 class Fit(Op):
