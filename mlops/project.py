@@ -19,6 +19,7 @@ from mlops.core.settings import Composition, from_portable, with_password
 from mlops.core.worlds import Place
 from mlops.engine import applying, checking, choosing, observing, planning, verdicts
 from mlops.engine.retrying import Retries
+from mlops.engine.reusing import Reachable
 from mlops.policies import judging
 from mlops.stores.maintaining import Maintenance
 from mlops.stores.sql import SqlStore
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from mlops.core.resources import Kind
     from mlops.core.rulings import Ruling
     from mlops.core.settings import Settings
-    from mlops.core.states import Entry, Lease, Realisation, State
+    from mlops.core.states import Entry, Lease, State
     from mlops.core.worlds import Report
     from mlops.engine.drafting import Work
 
@@ -121,8 +122,10 @@ class Project:
     def maintenance(self) -> Maintenance:
         """The environment's state in the hands of a person."""
         settings = self.settings
-        has = self.world.artifacts.has
-        return Maintenance(self.store, settings.project, settings.environment, owners.owner(), self.run, self.world.clock, has)
+        is_whole = self.world.artifacts.is_whole
+        return Maintenance(
+            self.store, settings.project, settings.environment, owners.owner(), self.run, self.world.clock, is_whole
+        )
 
     def close(self) -> None:
         """Give the store back."""
@@ -162,7 +165,7 @@ class Project:
         """
         scope = choosing.choose(self.composition, self.state(), kinds(), options)
         observed = observing.observe(scope, kinds(), self.world)
-        return planning.plan(scope, observed, kinds(), _Reachable(self.store, self.world))
+        return planning.plan(scope, observed, kinds(), self._reader)
 
     def explain(self, address: Address) -> Explanation:
         """Plan the resource and what it needs, and return what the plan of it was made of.
@@ -174,10 +177,9 @@ class Project:
 
         scope = choosing.choose(self.composition, self.state(), kinds(), choosing.Options((address,)))
         observed = observing.observe(scope, kinds(), self.world)
-        reader = _Reachable(self.store, self.world)
         works: list[Work] = []
-        plan = planning.plan(scope, observed, kinds(), reader, works.append)
-        return explaining.explain(address, plan, works, scope, observed, reader)
+        plan = planning.plan(scope, observed, kinds(), self._reader, works.append)
+        return explaining.explain(address, plan, works, scope, observed, self._reader)
 
     def judge(self, plan: Plan) -> tuple[Ruling, ...]:
         """Return what the project's policies say of the plan; the same plan is judged once.
@@ -211,7 +213,7 @@ class Project:
             if not force:
                 checking.refuse(stale)
             executor = self._executor(plan)
-            hands = applying.Hands(self.store, lease, executor, self.world.clock, emit, self.run)
+            hands = applying.Hands(self.store, self._reader, lease, executor, self.world.clock, emit, self.run)
             hands.is_stopping, hands.is_aborting = interrupts.is_stopping, interrupts.is_aborting
             hands.reason, hands.done, hands.forced = self.reason, so_far.done, tuple(stale)
             hands.retries = Retries(self.settings.executor.retries, self.settings.executor.retry_delay, chance.fraction)
@@ -238,6 +240,10 @@ class Project:
 
     # -- what they need ----------------------------------------------------------------------------------------------
 
+    @property
+    def _reader(self) -> Reachable:
+        return Reachable(self.store, self.world.artifacts)
+
     def _check(self, plan: Plan) -> None:
         for what, theirs, ours in (
             ("project", plan.project, self.settings.project),
@@ -263,25 +269,6 @@ class Project:
         needs = Needs(self.settings.executor, hosts.cores())
         needs.check(step for step in plan.steps if step.do is Do.RUN)
         return Local(partial(run_step, self.place), needs, self.root / STATE / "logs" / self.run)
-
-
-@dataclass(frozen=True)
-class _Reachable:
-    """A state reader that knows only realisations whose artifacts are still here."""
-
-    store: SqlStore
-    world: Doors
-
-    def read(self, environment: str) -> State:
-        return self.store.read(environment)
-
-    def realised(self, keys: Sequence[str]) -> Mapping[str, Realisation]:
-        has = self.world.artifacts.has
-        return {
-            key: found
-            for key, found in self.store.realised(keys).items()
-            if all(has(digest) for digest in found.outputs.values())
-        }
 
 
 def run_step(place: Place, step: Step, report: Report) -> Outcome:

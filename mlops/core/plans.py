@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -207,9 +208,15 @@ def _without(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key != name}
 
 
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[Plan]:
+    """Build what turns plans into JSON and back, which takes as long as a small plan does, once."""
+    return TypeAdapter(Plan)
+
+
 def to_json(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain JSON, by the schema in schemas/plan.json."""
-    return TypeAdapter(Plan).dump_python(plan, mode="json")  # type: ignore[no-any-return]
+    return _adapter().dump_python(plan, mode="json")  # type: ignore[no-any-return]
 
 
 def to_bytes(plan: Plan) -> bytes:
@@ -230,7 +237,7 @@ def from_json(data: Any) -> Plan:
         message = f"the plan has format {data['format']}, this mlops reads {FORMAT}"
         raise PlanError(message, "plan again with the mlops that applies it")
     try:
-        plan = TypeAdapter(Plan).validate_python(data)
+        plan = _adapter().validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -81,7 +81,11 @@ class Artifacts(Protocol):
         ...
 
     def has(self, digest: str) -> bool:
-        """Tell whether the artifact is here, whole."""
+        """Tell whether the artifact is here, by names and sizes; reading verifies the bytes."""
+        ...
+
+    def is_whole(self, digest: str) -> bool:
+        """Tell whether the artifact is here and its bytes are those that were put: all of them are read."""
         ...
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlops.core.events import Emit
     from mlops.core.executions import Executor
     from mlops.core.plans import Change, Plan, Step
-    from mlops.core.states import Lease, State, Store
+    from mlops.core.states import Lease, State, StateReader, Store
     from mlops.core.worlds import Clock
 
 HEARTBEAT = 10.0  # seconds between signs of life of a running step, and between renewals of the lease
@@ -39,6 +39,7 @@ class Hands:
     """What applying works with."""
 
     store: Store
+    reader: StateReader  # of realisations, as planning has it: those whose artifacts are here
     lease: Lease
     executor: Executor
     clock: Clock
@@ -149,7 +150,18 @@ class _Run:
             for step in held.values():
                 self.end(step, Outcome(step.id, Status.DROPPED))
         chosen = self.hands.executor.choose(self.held.values()) if self.held else ()
+        if not chosen and not self.running:
+            self.fail_held()
         return [self.begin(self.held.pop(step.id)) for step in chosen]
+
+    def fail_held(self) -> None:
+        """End steps that could never begin, such as one that was to be reused and whose GPUs are on another machine."""
+        held, self.held = self.held, {}
+        for step in held.values():
+            hint = "apply where the executor has what `executor.limits` says it takes"
+            self.end(
+                step, Outcome(step.id, Status.FAILED, failure=Failure("limits", "it wants more than the executor has", hint))
+            )
 
     def resume(self) -> None:
         """Hold those ready whose time has come to be attempted again; when we stop, their failure stands."""
@@ -173,7 +185,7 @@ class _Run:
                 if step.do is Do.REUSE or (step.key is None and When.REALISED in step.when):
                     asked.add(self.bound[identity][0])
         if asked:
-            self.known.update(self.hands.store.realised(sorted(asked)))
+            self.known.update(self.hands.reader.realised(sorted(asked)))
 
     def is_free(self, step: Step) -> bool:
         """Tell whether all steps before this one ended well."""
@@ -317,7 +329,7 @@ class _Run:
 
     def realisation(self, step: Step, outcome: Outcome, record: Record) -> Realisation | None:
         """Return what is shared with all environments: what a made step, and no kept one, came out as."""
-        if outcome.status is not Status.DONE or step.do is not Do.RUN or step.here:
+        if outcome.status is not Status.DONE or step.do not in (Do.RUN, Do.REUSE) or step.here:
             return None
         made = record.steps[step.name]
         return Realisation(made.key, made.outputs, made.facts, made.seconds, self.plan.environment, step.address, made.at)

@@ -49,7 +49,7 @@ def observe(scope: Scope, kinds: Mapping[str, Kind], world: World) -> Observatio
     wanted = {digest for one in scope.imports.values() for digest in one.outputs.values()}
     if refresh is Refresh.ALL:
         wanted |= {digest for record in records for step in record.steps.values() for digest in step.outputs.values()}
-    absent = frozenset(digest for digest in sorted(wanted) if not world.artifacts.has(digest))
+    absent = frozenset(digest for digest in sorted(wanted) if not world.artifacts.is_whole(digest))
     return Observations({**recalled, **inputs}, frozenset(recalled), kept, deferred, absent)
 
 

@@ -34,7 +34,7 @@ class Maintenance:
     owner: str
     run: str
     clock: Clock
-    has: Callable[[str], bool]  # whether an artifact is there
+    has: Callable[[str], bool]  # whether an artifact is there, and whole
 
     # -- to a document and back --------------------------------------------------------------------------------------
 

@@ -94,10 +94,23 @@ class LocalArtifacts:
         return checkout
 
     def has(self, digest: str) -> bool:
-        """Tell whether the artifact is here, whole: its bytes are read and hashed."""
+        """Tell whether the artifact is here: every file of it under its name, a folder's with the sizes of the manifest.
+
+        That costs one look for each file, whatever its size. A name appears when its bytes are on the disk, so a crash leaves none
+        that is cut short; what was damaged since is found when it is read, or by `is_whole`.
+        """
+        try:
+            if self._path("files", digest).is_file():
+                return True
+            return all(self._size(file) == size for _, file, size in self._listed(digest))
+        except (WorldError, OSError):
+            return False
+
+    def is_whole(self, digest: str) -> bool:
+        """Tell whether the artifact is here and unchanged: its bytes are read and hashed."""
         try:
             if self._path("manifests", digest).exists():
-                return all(self.has(file) for file in self._manifest(digest).values())
+                return all(self.is_whole(file) for file in self._manifest(digest).values())
             self.file(digest)
         except WorldError:
             return False
@@ -167,9 +180,16 @@ class LocalArtifacts:
             raise Refused(message, hint) from error
 
     def _manifest(self, digest: str) -> dict[str, str]:
+        return {name: file for name, file, _ in self._listed(digest)}
+
+    def _listed(self, digest: str) -> list[tuple[str, str, int]]:
+        """Return the verified manifest of a folder: relative path, digest and size in bytes of each file."""
         path = self._path("manifests", digest)
         self._verify(digest, path)
-        return {name: file for name, file, _ in json.loads(path.read_bytes())}
+        return json.loads(path.read_bytes())  # type: ignore[no-any-return]
+
+    def _size(self, digest: str) -> int:
+        return self._path("files", digest).stat().st_size
 
     def _lay_out(self, source: Path, place: Path) -> None:
         with tempfile.TemporaryDirectory(dir=_made(self._root / "temporary")) as folder:

@@ -57,7 +57,7 @@ def run(store, executor, count, *, is_stopping=lambda: False):
     """Apply the program; return the result, the events, and the seconds that passed on the clock."""
     made, clock, events = toys.plan(PROGRAM, store, executor.world), toys.ToyClock(), []
     lease = store.acquire("dev", "toy")
-    hands = applying.Hands(store, lease, executor, clock, events.append, "run", is_stopping)
+    hands = applying.Hands(store, store, lease, executor, clock, events.append, "run", is_stopping)
     hands.retries = Retries(count, 4.0)
     before = clock.monotonic()
     result = applying.apply(made, store.read("dev"), hands)
@@ -137,7 +137,7 @@ def test_steps_that_wait_for_a_worker_do_not_silence_the_heartbeat_of_those_that
     world, clock, events = toys.ToyWorld(), toys.ToyClock(), []
     made = toys.plan({f"thing.t{index}": {"value": index} for index in range(101)}, store, world)
     lease = store.acquire("dev", "toy")
-    applying.apply(made, store.read("dev"), applying.Hands(store, lease, Slow(world, clock), clock, events.append, "run"))
+    applying.apply(made, store.read("dev"), applying.Hands(store, store, lease, Slow(world, clock), clock, events.append, "run"))
     store.release(lease)
     first = next(event.step for event in events if event.name == "step-started")
     beats = [event for event in events if event.name == "step-heartbeat" and event.step == first]

@@ -17,6 +17,7 @@ from mlops.core.resources import Kind, Lifecycle, compile_spec
 from mlops.core.settings import Composition, Settings
 from mlops.core.worlds import Observation, Request
 from mlops.engine import applying, checking, choosing, observing, planning
+from mlops.engine.reusing import Reachable
 
 
 class Crash(BaseException):
@@ -304,6 +305,8 @@ class ToyWorld:
     def has(self, found):
         return found in self.numbers or found in self.signed
 
+    is_whole = has
+
     def sign(self, verdict):
         self.signed.add(digest(verdict))
         return digest(verdict)
@@ -387,7 +390,7 @@ def plan(program, store, world, *, environment="dev", settings=None, **options):
     """Observe and plan as `project.Project.plan` does."""
     desired = compose(program, environment, settings)
     scope = choosing.choose(desired, store.read(environment), KINDS, choosing.Options(**options))
-    return planning.plan(scope, observing.observe(scope, KINDS, world), KINDS, store)
+    return planning.plan(scope, observing.observe(scope, KINDS, world), KINDS, Reachable(store, world))
 
 
 def apply(
@@ -403,7 +406,9 @@ def apply(
         stale += checking.observations(made, state, so_far, KINDS, world)
     if not force:
         checking.refuse(stale)
-    hands = applying.Hands(store, lease, executor or ToyExecutor(world), clock or ToyClock(), emit, "run", is_stopping)
+    hands = applying.Hands(
+        store, Reachable(store, world), lease, executor or ToyExecutor(world), clock or ToyClock(), emit, "run", is_stopping
+    )
     hands.done, hands.forced = so_far.done, tuple(stale)
     result = applying.apply(made, state, hands)
     store.release(lease)

@@ -52,7 +52,7 @@ def test_a_changed_or_cut_file_is_refused_naming_digest_path_and_what_to_do(arti
         assert ABC in error.value.message
         assert str(path) in error.value.message
         assert "--replace" in error.value.hint
-    assert not artifacts.has(ABC)
+    assert not artifacts.is_whole(ABC)
 
 
 def test_putting_the_bytes_again_heals_a_changed_file(artifacts):
@@ -68,6 +68,7 @@ def test_a_missing_artifact_says_how_to_make_it_anew(artifacts):
         artifacts.read_bytes(ABC)
     assert "--replace" in error.value.hint
     assert not artifacts.has(ABC)
+    assert not artifacts.is_whole(ABC)
 
 
 @pytest.mark.parametrize("text", ["", "sha256:", ABC[:-1], "md5:" + "0" * 64, "sha256:" + "../" * 21 + "a", ABC.upper()])
@@ -101,6 +102,7 @@ def test_a_folder_comes_back_as_it_was_put_without_empty_folders(artifacts, mode
     assert stat.S_IMODE((folder / "model.json").stat().st_mode) == 0o444
     assert artifacts.folder(digest) == folder
     assert artifacts.has(digest)
+    assert artifacts.is_whole(digest)
 
 
 def test_a_folder_whose_part_is_missing_or_changed_is_refused(artifacts, model):
@@ -109,8 +111,12 @@ def test_a_folder_whose_part_is_missing_or_changed_is_refused(artifacts, model):
     artifacts.folder(digest)
     path.chmod(0o644)
     path.write_bytes(b"abd")
+    assert artifacts.has(digest), "names and sizes are as they were"
+    assert not artifacts.is_whole(digest)
     with pytest.raises(Refused, match="was changed"):
         artifacts.folder(digest)
+    path.write_bytes(b"ab")
+    assert not artifacts.has(digest), "a part of a folder has another size"
     path.unlink()
     (artifacts._root / "folders" / digest.removeprefix("sha256:") / "code" / "a.py").unlink()
     with pytest.raises(Refused, match="missing"):
@@ -194,7 +200,7 @@ def _put_and_read(folder: Path) -> list[str]:
     kept = [artifacts.put_bytes(bytes([number]) * 50_000) for number in range(20)]
     kept.append(artifacts.put_folder(folder / "model"))
     artifacts.folder(kept[-1])
-    return [digest for digest in kept if artifacts.has(digest)]
+    return [digest for digest in kept if artifacts.is_whole(digest)]
 
 
 def test_several_processes_may_put_and_read_the_same_things_at_once(tmp_path, model):
