@@ -8,6 +8,7 @@ MlopsError                  code, message, hint
 │  └─ PolicyDenied          what the project's policies say against it
 ├─ StateError     exit 1
 │  ├─ StateLocked           who, since when, what to do
+│  ├─ StateUnavailable      the database went away, and may come back
 │  └─ StateVersion          a state written by a newer mlops
 ├─ WorldError               raised only in mlops.world
 │  ├─ Unavailable           may be retried
@@ -94,6 +95,12 @@ class StateLocked(StateError):  # noqa: N818 - design.md names it so
     """Another process holds the environment."""
 
     code = "state-locked"
+
+
+class StateUnavailable(StateError):  # noqa: N818 - as Unavailable
+    """The connection to the database was lost; the same call may work later."""
+
+    code = "state-unavailable"
 
 
 class StateVersion(StateError):  # noqa: N818 - design.md names it so

@@ -18,7 +18,7 @@ class Event:
     run-started       {plan, environment, steps}
     step-started      {do, verb, seconds?}          seconds: estimate
     step-progress     {message, done?}
-    step-heartbeat    {seconds}                     so far
+    step-heartbeat    {seconds, retry_in?}          so far; or since it failed, and when it is attempted again
     step-retry        {attempt, seconds, failure}   the attempt that follows, and when
     step-ended        {status, seconds, facts, outputs, failure?}
     run-ended         {done, failed, blocked, ...}  counts by status

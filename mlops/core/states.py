@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mlops.core.addresses import Address
+
+LEASE = timedelta(seconds=60)  # how long a lease lasts from when it was taken or last renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,8 @@ class Store(StateReader, Protocol):
 
         Raises:
             StateLocked: the lease's token is no longer the environment's.
+            StateUnavailable: the connection was lost. Called again with the same entries, it connects anew, finds out whether
+                they were committed, and writes them only where they were not.
         """
         ...
 

@@ -70,9 +70,13 @@ class StepProgress:
 
 @dataclass(frozen=True)
 class StepHeartbeat:
-    """A step still runs; `seconds` so far. At most 10 s pass between two lines of a step that runs."""
+    """A step still runs; `seconds` so far. At most 10 s pass between two lines of a step that runs.
+
+    With `retry_in` it failed `seconds` ago, and is attempted again in so many seconds.
+    """
 
     seconds: float
+    retry_in: float | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from mlops.core.ops import Late
 from mlops.core.plans import Do, When
 from mlops.core.states import Entry, Realisation, Record, StepRecord
 from mlops.engine import moving, wording
+from mlops.engine.holding import Hold
 from mlops.engine.retrying import Attempts, Retries
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def apply(plan: Plan, state: State, hands: Hands) -> Result:
 class _Run:
     def __init__(self, plan: Plan, state: State, hands: Hands) -> None:
         self.plan, self.hands = plan, hands
+        self.hold = Hold(hands, self.show_life)
         self.records = dict(state.records)
         self.changes: dict[Address, Change] = {change.address: change for change in plan.changes}
         self.steps = {step.id: step for step in plan.steps}
@@ -86,7 +88,7 @@ class _Run:
             for before in step.after:
                 self.followers.setdefault(before, []).append(step.id)
         self.held: dict[str, Step] = {}  # must run, and wait for what they need
-        self.later: dict[str, tuple[float, Outcome]] = {}  # failed, and are to be attempted again then
+        self.later: dict[str, tuple[float, float, Outcome]] = {}  # when each failed, when it is attempted again, how it failed
         self.attempts = Attempts(hands.retries)
         self.ready = [step.id for step in plan.steps if not step.after]
         self.bound: dict[str, tuple[str, dict[str, Any]]] = {}  # step id → key and late values, once they exist
@@ -109,7 +111,7 @@ class _Run:
         asked = self.hands.clock.now()
         self.write()
         if begun and (self.hands.clock.now() - asked).total_seconds() > HEARTBEAT:
-            self.renew()  # the write took long (or we slept): another may hold the environment by now, and must not be disturbed
+            self.hold.renew()  # the write took long (or we slept): another may hold the environment by now, and must not be disturbed
         for step, last in begun:
             self.hands.executor.submit(step, last)
         if self.running:
@@ -128,7 +130,7 @@ class _Run:
                 failure = Failure("interrupted", "stopped while it ran", "apply again: it continues from here")
                 self.outcomes[step.id] = Outcome(step.id, Status.FAILED, failure=failure)
             elif step.id in self.later:
-                self.outcomes[step.id] = self.later[step.id][1]
+                self.outcomes[step.id] = self.later[step.id][-1]
             elif step.id not in self.outcomes:
                 self.outcomes[step.id] = Outcome(step.id, Status.DROPPED)
         self.write()
@@ -166,7 +168,7 @@ class _Run:
     def resume(self) -> None:
         """Hold those ready whose time has come to be attempted again; when we stop, their failure stands."""
         now, is_stopping = self.hands.clock.monotonic(), self.hands.is_stopping()
-        for identity, (due, outcome) in tuple(self.later.items()):
+        for identity, (_, due, outcome) in tuple(self.later.items()):
             if is_stopping:
                 self.end(self.steps[identity], outcome)
             elif now >= due:
@@ -185,7 +187,7 @@ class _Run:
                 if step.do is Do.REUSE or (step.key is None and When.REALISED in step.when):
                     asked.add(self.bound[identity][0])
         if asked:
-            self.known.update(self.hands.reader.realised(sorted(asked)))
+            self.known.update(self.hold.realised(sorted(asked)))
 
     def is_free(self, step: Step) -> bool:
         """Tell whether all steps before this one ended well."""
@@ -355,27 +357,32 @@ class _Run:
         """Note that an attempt failed, and that another one follows."""
         self.entries.append(self.entry("end", step, wording.ending(outcome) | {"retry": round(pause, 3)}))
         del self.running[step.id]
-        self.later[step.id] = (self.hands.clock.monotonic() + pause, outcome)
+        now = self.hands.clock.monotonic()
+        self.later[step.id] = (now, now + pause, outcome)
         told = wording.told(outcome)
         data = {"attempt": self.attempts.of(step.id), "seconds": pause, "failure": told["failure"]}
         self.hands.emit(Event("step-retry", step.address, step.id, data))
 
     def keep_alive(self) -> None:
-        """Renew the lease and show that running steps are alive, every `HEARTBEAT` seconds; say once that we stop."""
+        """Renew the lease and show what is alive, every `HEARTBEAT` seconds; say once that we stop."""
         if self.hands.is_stopping() and not self.has_said_stop:
             self.has_said_stop = True
             self.hands.emit(Event("warning", data={"message": "stopping when what runs has ended; Ctrl-C again stops at once"}))
+        if self.show_life():
+            self.hold.renew()
+
+    def show_life(self) -> bool:
+        """Show that steps run, or wait to be attempted again; tell whether it was time to."""
         now = self.hands.clock.monotonic()
         if now - self.beat < HEARTBEAT:
-            return
+            return False
         self.beat = now
-        self.renew()
         for step, start in self.running.values():
             self.hands.emit(Event("step-heartbeat", step.address, step.id, {"seconds": now - start}))
-
-    def renew(self) -> None:
-        """Keep the lease; where it was lost, StateLocked ends the run: nothing more is written."""
-        self.hands.lease = self.hands.store.renew(self.hands.lease)
+        for identity, (failed, due, _) in self.later.items():
+            data = {"seconds": now - failed, "retry_in": max(0.0, due - now)}
+            self.hands.emit(Event("step-heartbeat", self.steps[identity].address, identity, data))
+        return True
 
     def note(self, what: str, **more: Any) -> None:
         self.entries.append(Entry("note", self.hands.run, self.now(), self.plan.id, body={"run": what, **more}))
@@ -386,10 +393,8 @@ class _Run:
 
     def write(self) -> None:
         """Make all entries since the last write durable, in one transaction; records learn their version from it."""
-        if not self.entries:
-            return
         entries, self.entries = self.entries, []
-        self.hands.store.append(self.hands.lease, entries)
+        self.hold.write(entries)
 
     def now(self) -> str:
         return self.hands.clock.now().isoformat(timespec="milliseconds")

@@ -33,7 +33,9 @@ def line(event: Event, look: Look) -> str | None:
             share = f" ({data['done']:.0%})" if data.get("done") is not None else ""
             return f"{title(event.step)} … {clean(data['message'])}{share}"
         case "step-heartbeat":
-            return f"{title(event.step)} … {words.seconds(data['seconds'])} so far"
+            again = data.get("retry_in")
+            told = f"{words.seconds(data['seconds'])} so far" if again is None else f"attempted again in {words.seconds(again)}"
+            return f"{title(event.step)} … {told}"
         case "warning":
             subject = f"{event.address}: " if event.address else ""
             return f"{look.paint('warning:', 'change')} {subject}{clean(data['message'])}"

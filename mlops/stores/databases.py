@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from mlops.core.errors import StateError
+from mlops.core.errors import StateError, StateUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,13 +40,14 @@ class Database:
     has_table: str  # the statement that finds a table by its name
     listed: str  # the subquery that makes rows of a JSON list of texts: one statement asks for any number of keys
     now: Callable[[], datetime]  # the time that all who share this database agree on
+    reopen: Callable[[], Any] | None = None  # makes another connection; None: it is a file, and cannot be lost
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
         """Run one statement and return its cursor; raise StateError where the database refuses."""
         try:
             return self.connection.cursor().execute(self._spell(statement), parameters)
         except self.errors as error:
-            raise self.explain(error) from error
+            raise self._told(error) from error
 
     def execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for many rows."""
@@ -54,11 +55,12 @@ class Database:
             try:
                 self.connection.cursor().executemany(self._spell(statement), rows)
             except self.errors as error:
-                raise self.explain(error) from error
+                raise self._told(error) from error
 
     @contextmanager
     def transaction(self, begin: Sequence[str] = ()) -> Iterator[None]:
         """Commit what is done inside, durably; roll back where it raises, or where it cannot be committed."""
+        self.revive()
         try:
             for statement in begin or self.writing:
                 self.execute(statement)
@@ -66,11 +68,29 @@ class Database:
             try:
                 self.connection.commit()
             except self.errors as error:
-                raise self.explain(error) from error
+                raise self._told(error) from error
         except BaseException:
             with suppress(*self.errors):  # a lost connection has nothing left to roll back
                 self.connection.rollback()
             raise
+
+    def revive(self) -> None:
+        """Connect anew where the connection was lost; never within a transaction, whose first half went with it.
+
+        Raises:
+            StateUnavailable: the database is not back yet.
+        """
+        if self.reopen is not None and self.connection.closed:
+            self.close()
+            try:
+                self.connection = self.reopen()
+            except self.errors as error:
+                raise self._told(error) from error
+
+    def _told(self, error: Exception) -> StateError:
+        told = self.explain(error)
+        is_lost = self.reopen is not None and self.connection.closed
+        return StateUnavailable(told.message, told.hint) if is_lost else told
 
     def close(self) -> None:
         """Give up the connection."""
@@ -147,8 +167,11 @@ def _postgres(url: str, clock: Clock) -> Database:
         text = text.replace(password, "…") if password else text
         return StateError(f"the state in PostgreSQL cannot be used: {text}", _postgres_hint(error))
 
+    def dial() -> psycopg.Connection[Any]:
+        return psycopg.connect(url, autocommit=True, connect_timeout=10, tcp_user_timeout=30_000)
+
     try:
-        connection = psycopg.connect(url, autocommit=True, connect_timeout=10, tcp_user_timeout=30_000)
+        connection = dial()
         start, began = connection.execute("SELECT clock_timestamp()").fetchone()[0], clock.monotonic()  # type: ignore[index]
     except psycopg.Error as error:
         raise explain(error) from error
@@ -164,6 +187,7 @@ def _postgres(url: str, clock: Clock) -> Database:
         "SELECT json_array_elements_text(?::json)",
         # Leases of several machines are compared: theirs is the server's time, whatever their own clocks say.
         lambda: start + timedelta(seconds=clock.monotonic() - began),
+        dial,
     )
 
 

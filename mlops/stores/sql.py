@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.addresses import Address
-from mlops.core.errors import StateError, StateLocked
-from mlops.core.states import Entry, Lease, Realisation, Record, State, fold
+from mlops.core.errors import StateError, StateLocked, StateUnavailable
+from mlops.core.states import LEASE, Entry, Lease, Realisation, Record, State, fold
 from mlops.stores import databases, migrations, rows
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops.core.worlds import Clock
-
-LEASE = timedelta(seconds=60)
 
 
 class SqlStore:
@@ -37,6 +35,8 @@ class SqlStore:
             StateError: it cannot be opened, or is another project's.
         """
         self._clock, self._is_gone = clock, is_gone
+        self._written: dict[str, int] = {}  # environment → the last sequence there, since we hold it
+        self._is_in_doubt = False  # the connection was lost while we wrote: nobody told whether it was committed
         self._database = databases.connect(url, root, clock)
         try:
             migrations.migrate(self._database)
@@ -92,6 +92,7 @@ class SqlStore:
 
     def realised(self, keys: Sequence[str]) -> Mapping[str, Realisation]:
         """Return what is known of these input keys."""
+        self._database.revive()
         statement = f"SELECT body FROM realisations WHERE key IN ({self._database.listed})"  # noqa: S608 - a constant
         found = [rows.realisation(body) for (body,) in self._database.execute(statement, (rows.dump(keys),))]
         return {one.key: one for one in found}
@@ -124,9 +125,33 @@ class SqlStore:
 
         Returns the last sequence number.
         """
-        with self._database.transaction():
-            self._prove(lease)
-            return self._write(lease.environment, entries, shared)
+        try:
+            with self._database.transaction():
+                self._prove(lease)
+                last = self._committed(lease.environment) if self._is_in_doubt else None
+                if last is None:
+                    last = self._write(lease.environment, entries, shared)
+        except StateUnavailable:
+            self._is_in_doubt = True
+            raise
+        self._is_in_doubt = False
+        self._written[lease.environment] = last
+        return last
+
+    def _committed(self, environment: str) -> int | None:
+        """Return the last sequence of a write that was committed though its answer was lost; None where it must be done again.
+
+        Nobody else wrote there while the token was ours: what is newer than what we know of is ours.
+        """
+        newest, known = self._newest(environment), self._written[environment]
+        if newest < known:
+            message = f"the state came back without what was committed to it: sequence {known} is gone, {newest} is the last"
+            raise StateError(message, "put the database's newest copy back; `mlops state verify` says what does not fit")
+        return newest if newest > known else None
+
+    def _newest(self, environment: str) -> int:
+        newest = "SELECT coalesce(max(sequence), 0) FROM journal WHERE environment = ?"
+        return int(self._database.execute(newest, (environment,)).fetchone()[0])
 
     def rebuild(self, lease: Lease, note: Entry) -> None:
         """Make the records the fold of the journal again, and note it there."""
@@ -206,6 +231,7 @@ class SqlStore:
             if took.rowcount != 1:
                 message = f"environment '{environment}' was taken by another process at this moment"
                 raise StateLocked(message, "wait for it to end; mlops lock list shows it")
+            self._written[environment] = self._newest(environment)
         return lease
 
     def _lease(self, environment: str) -> Lease | None:

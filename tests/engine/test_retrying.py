@@ -142,3 +142,17 @@ def test_steps_that_wait_for_a_worker_do_not_silence_the_heartbeat_of_those_that
     first = next(event.step for event in events if event.name == "step-started")
     beats = [event for event in events if event.name == "step-heartbeat" and event.step == first]
     assert [event.data["seconds"] for event in beats] == [10.0 * count for count in range(1, 11)]
+
+
+def test_a_step_that_waits_to_be_attempted_again_is_heard_of(store):
+    """The second pause is 40 seconds here: a sign of life every ten."""
+    world, clock, events = toys.ToyWorld(), toys.ToyClock(), []
+    made = toys.plan({"thing.a": {"value": 1}}, store, world)
+    lease = store.acquire("dev", "toy")
+    hands = applying.Hands(store, store, lease, Flaky(world, "thing.a/work", 2), clock, events.append, "run")
+    hands.retries = Retries(2, 20.0)
+    applying.apply(made, store.read("dev"), hands)
+    store.release(lease)
+    beats = [event.data for event in events if event.name == "step-heartbeat"]
+    assert [round(beat["seconds"]) for beat in beats] == [10, 20, 10, 20, 30, 40]
+    assert [round(beat["seconds"] + beat["retry_in"]) for beat in beats] == [20, 20, 40, 40, 40, 40]

@@ -122,6 +122,10 @@ EVENTS = [
     (Event("step-progress", "model.a", "model.a/fit", {"message": "\x1b[31mred"}), "model.a fit … red"),
     (Event("step-heartbeat", "model.a", "model.a/fit", {"seconds": 30.2}), "model.a fit … 30 s so far"),
     (
+        Event("step-heartbeat", "model.a", "model.a/fit", {"seconds": 10.0, "retry_in": 20.0}),
+        "model.a fit … attempted again in 20 s",
+    ),
+    (
         Event(
             "step-ended",
             "model.a",

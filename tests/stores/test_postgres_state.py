@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from mlops.core.errors import StateError, StateLocked
-from mlops.core.states import Entry
+from mlops.core.errors import StateError, StateLocked, StateUnavailable
+from mlops.core.executions import Status
+from mlops.core.states import Entry, fold
 from mlops.stores.sql import SqlStore
+from mlops.world.clock import SystemClock
 
 import postgres
 import toys
+import troubles
 
 
 @pytest.fixture
@@ -113,10 +117,93 @@ def test_a_server_that_goes_away_in_the_middle_of_an_apply_is_told_and_the_next_
     store.close()
 
 
+CHAIN = {
+    "thing.a": {"value": 1},
+    "thing.b": {"value": 1, "reads": ["thing.a"]},
+    "thing.c": {"value": 1, "reads": ["thing.b"]},
+}
+
+
+class Restarting(toys.ToyExecutor):
+    """The server stops when thing.b is begun, and is back a moment later."""
+
+    def __init__(self, world, server):
+        super().__init__(world)
+        self.server, self.later = server, None
+
+    def submit(self, step, last=None):
+        if step.id == "thing.b/work":
+            self.server.stop()
+            self.later = threading.Timer(1.0, self.server.start)
+            self.later.start()
+        super().submit(step, last)
+
+
+def test_an_apply_goes_on_under_its_token_when_the_server_was_restarted_in_the_middle(own_server):
+    world, url, heard = toys.ToyWorld(), own_server.new(), []
+    store = SqlStore(url, Path(), SystemClock())
+    executor = Restarting(world, own_server)
+    made = toys.plan(CHAIN, store, world)
+    result = toys.apply(made, store, world, executor=executor, emit=heard.append, clock=SystemClock())
+    executor.later.join()
+    assert result.count(Status.DONE) == 3
+    assert world.ran == ["thing.a/work", "thing.b/work", "thing.c/work"]
+    told = [(entry.event, entry.step) for entry in store.history("dev") if entry.step]
+    assert told == [(event, f"thing.{name}/work") for name in "abc" for event in ("begin", "end")]
+    (warning,) = [event.data["message"] for event in heard if event.name == "warning"]
+    assert "it is waited for, at most" in warning
+    assert fold(store.history("dev")) == store.read("dev").records
+    assert toys.plan(CHAIN, store, world).changes == ()
+    assert store.acquire("dev", "ben").token == 2, "one lease was taken for all of it, and given back"
+    store.close()
+
+
+class Breaking(troubles.FailingConnection):
+    """Breaks at the first commit."""
+
+    def pass_on(self, call, *rest):
+        if call == self.inner.commit:
+            self.at = self.count + 1
+        return super().pass_on(call, *rest)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["it was not committed", "only its answer was lost"])
+def test_a_write_whose_connection_breaks_is_written_once(postgres_server, clock, after):
+    store = SqlStore(postgres_server.new(), Path(), clock)
+    lease = store.acquire("dev", "anna")
+    other = store.acquire("prod", "anna")
+    store.append(other, [Entry("note", "r", "2026", "p")])
+    store.append(lease, [Entry("note", "r", "2026", "p")])
+    database = store._database
+    database.connection = Breaking(database.connection, database.errors[0], 0, after, is_gone=True)
+    entries = [Entry("begin", "r", "2026", "p", "a.b", "a.b/c"), Entry("end", "r", "2026", "p", "a.b", "a.b/c")]
+    with pytest.raises(StateUnavailable):
+        store.append(lease, entries)
+    assert store.append(lease, entries) == 4
+    assert [entry.event for entry in store.history("dev")] == ["note", "begin", "end"]
+    assert store.append(lease, entries) == 6, "no doubt is left: equal entries are new ones"
+    store.close()
+
+
+def test_a_server_that_comes_back_without_what_was_committed_is_told(postgres_server, clock):
+    """As a replica that lagged behind does."""
+    url = postgres_server.new()
+    store, thief = SqlStore(url, Path(), clock), SqlStore(url, Path(), clock)
+    lease = store.acquire("dev", "anna")
+    store.append(lease, [Entry("note", "r", "2026", "p"), Entry("note", "r", "2026", "p")])
+    store._database.connection.close()
+    with pytest.raises(StateUnavailable):
+        store._database.execute("SELECT 1")
+    store._is_in_doubt = True
+    thief._database.execute("DELETE FROM journal WHERE sequence = 2")
+    with pytest.raises(StateError, match="sequence 2 is gone, 1 is the last"):
+        store.append(lease, [Entry("note", "r", "2026", "p")])
+    store.close()
+    thief.close()
+
+
 def test_a_fenced_off_process_that_waits_for_a_lock_does_not_write_when_it_gets_it(postgres_server, clock):
     """The take-over is not committed yet when the old holder asks to write."""
-    import threading
-
     url = postgres_server.new()
     old, new = SqlStore(url, Path(), clock), SqlStore(url, Path(), clock, lambda _: True)
     lease = old.acquire("dev", "anna")

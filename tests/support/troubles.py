@@ -58,7 +58,7 @@ class RobbedStore(CrashingStore):
 
 @dataclass
 class FailingConnection:
-    """A connection whose statement (or commit) number `at` fails; with `is_gone` all that follow do, too."""
+    """A connection whose statement (or commit) number `at` fails; with `is_gone` all that follow on it do, too."""
 
     inner: object
     error: type[Exception]
@@ -80,6 +80,11 @@ class FailingConnection:
         elif self.is_gone:
             self.inner.rollback()  # as the server does
         raise self.error(GONE)
+
+    @property
+    def closed(self):
+        """Whether it is lost: a store whose database can be reached again then makes another one."""
+        return self.has_failed and self.is_gone
 
     def cursor(self):
         return FailingCursor(self, self.inner.cursor())
