@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test check soak bench schemas docs clean
+.PHONY: demo test check soak mutants bench schemas docs clean
 
 # A small project, from nothing to an answered prediction, in a folder of its own.
 demo: $(STAMP)
@@ -22,9 +22,13 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-# Long repeats of everything.
+# Long repeats of everything; under 25 minutes on two free cores.
 soak: $(STAMP)
-	$(BIN)/python -m pytest -m soak -p no:randomly
+	$(BIN)/python -m pytest -m soak -p no:randomly -n 2 --dist worksteal
+
+# The package with one line broken, again and again: which test sees it? Minutes; it fails where a mutant survives the whole suite.
+mutants: $(STAMP)
+	$(BIN)/python tests/support/mutants.py
 
 # Figures beside those of peers; nothing fails by time.
 bench: $(STAMP)

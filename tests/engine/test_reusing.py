@@ -68,7 +68,11 @@ def test_a_step_that_no_executor_takes_fails_and_the_apply_ends(store, world):
     """Here nothing but thing.b fits: what was to be reused, and is gone, may want more than this machine has."""
 
     class Small(toys.ToyExecutor):
+        asked = 0
+
         def choose(self, ready):
+            self.asked += 1
+            assert self.asked < 100, "it asks for ever"
             return [step for step in super().choose(ready) if step.address == "thing.b"]
 
     program = {"thing.a": {"value": 1}, "thing.b": {"value": 2}, "thing.c": {"reads": ["thing.a"]}}

@@ -187,7 +187,8 @@ def check_saved(first, second, crash, replace):
         converge(first, url, world)
         world.files["f"] = 2
         made = apply_with_trouble(second, url, world, crash, {"replace": replace})
-        assume(made.steps)
+        if not made.steps:
+            return
         store = SqlStore(url, Path(), toys.ToyClock(), lambda _: True)
         toys.apply(made, store, world, saved=True)
         assert fold(store.history("dev")) == store.read("dev").records

@@ -2,109 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from mlops.stores.sql import SqlStore
-from mlops.world.clock import SystemClock
-
 import shell
-
-NAPS = Path(__file__).parents[1] / "support" / "naps"
-CHAIN, NAMES = 4, [f"n{index}" for index in range(11)]
-
-
-class Project:
-    """Eleven naps in chains of four, and a vigil over the last one."""
-
-    def __init__(self, folder, workers=2, **executor):
-        self.folder = folder
-        (folder / "conf" / "executor").mkdir(parents=True)
-        self.write("config", "defaults: [executor: local, _self_]\nproject: naps\n")
-        self.write("executor/local", json.dumps({"type": "local", "workers": workers, "retry_delay": 0.05, **executor}))
-        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(NAPS), os.environ.get("PYTHONPATH", "")])}
-
-    def write(self, name, text):
-        path = self.folder / "conf" / f"{name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def nap(self, name, **body):
-        self.write(f"nap/{name}", json.dumps(body))
-
-    def fill(self, salt, seconds=0.02):
-        for index, name in enumerate(NAMES):
-            after = {"after": f"nap.{NAMES[index - 1]}"} if index % CHAIN else {}
-            self.nap(name, value=salt * 100 + index, seconds=seconds, **after)
-        self.write("vigil/v", json.dumps({"over": f"nap.{NAMES[-1]}"}))
-
-    def start(self, *words):
-        """Begin a command in a process group of its own, as a shell does."""
-        command = [sys.executable, "-m", "mlops", *words]
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *words, code=0):
-        with self.start(*words) as process:
-            said, _ = process.communicate(timeout=60)
-        assert process.returncode == code, said
-        return said
-
-    def slept(self):
-        """Return the value of each nap that was begun, in their order."""
-        path = self.folder / "slept"
-        return [int(line) for line in path.read_text().split()] if path.exists() else []
-
-    def read(self):
-        """Check that the records are the fold of the journal; return the state and the journal."""
-        store = SqlStore("sqlite:///.mlops/state.db", self.folder, SystemClock())
-        state, entries = store.read("dev"), list(store.history("dev"))
-        store.close()
-        folded = {}
-        for entry in entries:
-            if entry.forget:
-                folded.pop(entry.address, None)
-            elif entry.record is not None:
-                folded[entry.record.address] = entry.record
-        assert folded == dict(state.records)
-        return state, entries
-
-    def outputs(self):
-        state, _ = self.read()
-        return {address: {name: step.outputs for name, step in record.steps.items()} for address, record in state.records.items()}
-
-    def converge(self):
-        """Apply, and have nothing left to do."""
-        self.run("apply", "--yes")
-        self.run("plan", "--check")
-        state, _ = self.read()
-        assert all(record.complete for record in state.records.values())
-        assert not state.pending
-
-
-def wait_for(stream, *names, step=None):
-    """Read events until one has one of the names; return it."""
-    for line in stream:
-        event = json.loads(line)
-        if event["event"] in names and step in (None, event.get("step")):
-            return event
-    raise AssertionError(names)
+from firing import NAMES, SQLITE, Project, fire, wait_for
 
 
 def result_of(said):
@@ -112,43 +20,28 @@ def result_of(said):
     return next(line for line in map(json.loads, said.splitlines()) if line["event"] == "result")
 
 
-def fire(project, seed):
-    """Kill an apply at a moment that the seed chooses: anywhere in its life, or soon after its first step began."""
-    chance = random.Random(seed)  # noqa: S311 - a seeded choice of moments
-    process = project.start("apply", "--yes", "--json")
-    if chance.random() < 0.3:
-        time.sleep(chance.uniform(0.0, 1.0))
-    else:
-        with contextlib.suppress(AssertionError):
-            wait_for(process.stdout, "step-started")
-        time.sleep(chance.uniform(0.0, 0.25))
-    process.kill()
-    process.communicate()
-
-
-def run_seeds(folder, seeds):
+def run_seeds(folder, url, seeds):
+    """Change everything, kill the apply, apply again; for each seed."""
     fresh = Project(folder / "fresh")
-    project = Project(folder / "fired")
+    project = Project(folder / "fired", url)
     for seed in seeds:
         project.fill(seed)
-        fire(project, seed)
+        fire(project, random.Random(seed))  # noqa: S311 - a seeded choice of moments
         project.run("apply", "--yes")
         state, _ = project.read()
         assert all(record.complete for record in state.records.values())
     project.converge()
     fresh.fill(seeds[-1])
     fresh.converge()
-    assert project.outputs() == fresh.outputs()
-    assert (project.folder / "held" / "v").read_text() == (fresh.folder / "held" / "v").read_text()
+    assert (project.outputs(), project.held()) == (fresh.outputs(), fresh.held())
 
 
 def test_an_apply_that_is_killed_at_any_moment_converges_by_itself(tmp_path):
-    run_seeds(tmp_path, range(20))
+    run_seeds(tmp_path, SQLITE, range(8))
 
 
-@pytest.mark.soak
-def test_an_apply_that_is_killed_at_any_moment_converges_by_itself_for_long(tmp_path):
-    run_seeds(tmp_path, range(1000, 1200))
+def test_an_apply_that_is_killed_at_any_moment_converges_by_itself_in_postgresql(tmp_path, postgres_server):
+    run_seeds(tmp_path, postgres_server.new(is_local=True), range(100, 104))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.6, 1.5])

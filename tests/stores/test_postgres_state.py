@@ -102,8 +102,10 @@ def test_a_server_that_goes_away_in_the_middle_of_an_apply_is_told_and_the_next_
                 own_server.stop()
             super().submit(step, last)
 
+    before = clock.monotonic()
     with pytest.raises(StateError, match="PostgreSQL cannot be used") as caught:
-        toys.apply(toys.plan(program, store, world), store, world, executor=Stopping(world))
+        toys.apply(toys.plan(program, store, world), store, world, executor=Stopping(world), clock=clock)
+    assert 59 <= clock.monotonic() - before <= 61, "it is waited for as long as the lease lasts"
     assert "run the same command again" in caught.value.hint
     store.close()
     own_server.start()
