@@ -34,6 +34,7 @@ mutants: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/applying.py
+	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/training.py
 
 # The JSON Schemas of specs and plans, from the code.

@@ -1,4 +1,4 @@
-"""Applies of trivial steps in chains of 10, cold processes: ours beside Snakemake, in one run on one machine.
+"""Applies of trivial steps in chains of 10, cold processes, as they grow; `peers.py` has the same beside other tools.
 
 Every begin of ours is durable before its act, and every end before what follows from it; both in groups of what is ready
 together. Memory is the whole tree of processes, sampled. `make bench` prints the table. Nothing fails by time.
@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from planning import CHAIN, LINKS, MLOPS, fresh, links, peers, table
+from planning import CHAIN, LINKS, MLOPS, links, table
 
 SAMPLE = 0.1  # seconds between looks at the memory
 Row = tuple[str, int, float, float]
@@ -81,30 +81,12 @@ def _path() -> str:
     return os.pathsep.join(filter(None, [str(LINKS), os.environ.get("PYTHONPATH")]))
 
 
-def snakemake(size: int, programs: Path) -> Row:
-    """Run `size` rules of Snakemake that touch a file."""
-    folder = fresh(f"snakemake-apply-{size}")
-    rules = []
-    for index in range(size):
-        before = f'    input: "f{index - 1}"\n' if index % CHAIN else ""
-        rules.append(f'rule r{index}:\n{before}    output: "f{index}"\n    shell: "touch {{output}}"\n')
-    wanted = ", ".join(f'"f{index}"' for index in range(CHAIN - 1, size, CHAIN))
-    (folder / "Snakefile").write_text(f"rule all:\n    input: {wanted}\n" + "".join(rules))
-    cores = str(len(os.sched_getaffinity(0)))
-    return ("snakemake", size, *measure([programs / "snakemake", "--quiet", "all", "--cores", cores], folder))
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10000])
-    parser.add_argument("--no-peers", action="store_true")
-    chosen = parser.parse_args()
-    rows = [ours(size, 3 if size <= 1000 else 1) for size in chosen.sizes]
-    programs = None if chosen.no_peers else peers()
-    if programs is not None:
-        rows += [snakemake(size, programs) for size in chosen.sizes if size <= 1000]
-    table(rows)
+    sizes = parser.parse_args().sizes
+    table([ours(size, 3 if size <= 1000 else 1) for size in sizes])
 
 
 if __name__ == "__main__":

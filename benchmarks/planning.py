@@ -99,15 +99,20 @@ def peers() -> Path | None:
     return programs
 
 
-def snakemake(size: int, programs: Path) -> tuple[str, int, float, float]:
-    """Measure Snakemake's dry run of `size` rules whose outputs are up to date."""
-    folder = fresh(f"snakemake-{size}")
+def snakefile(size: int) -> str:
+    """Return `size` rules of Snakemake that touch a file."""
     rules = []
     for index in range(size):
         before = f'    input: "f{index - 1}"\n' if index % CHAIN else ""
         rules.append(f'rule r{index}:\n{before}    output: "f{index}"\n    shell: "touch {{output}}"\n')
     wanted = ", ".join(f'"f{index}"' for index in range(CHAIN - 1, size, CHAIN))
-    (folder / "Snakefile").write_text(f"rule all:\n    input: {wanted}\n" + "".join(rules))
+    return f"rule all:\n    input: {wanted}\n" + "".join(rules)
+
+
+def snakemake(size: int, programs: Path) -> tuple[str, int, float, float]:
+    """Measure Snakemake's dry run of `size` rules whose outputs are up to date."""
+    folder = fresh(f"snakemake-{size}")
+    (folder / "Snakefile").write_text(snakefile(size))
     command = [programs / "snakemake", "--quiet", "all", "--cores", "1"]
     subprocess.run([*command, "--touch"], cwd=folder, check=False, capture_output=True)
     for index in range(size):
