@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from planning import CHAIN, LINKS, MLOPS, links, table
+from planning import LINKS, MLOPS, links, table
 
 SAMPLE = 0.1  # seconds between looks at the memory
 Row = tuple[str, int, float, float]

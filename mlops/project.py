@@ -23,7 +23,7 @@ from mlops.engine.reusing import Reachable
 from mlops.policies import judging
 from mlops.stores.maintaining import Maintenance
 from mlops.stores.sql import SqlStore
-from mlops.world import chance, hosts, owners, rego
+from mlops.world import chance, deadlines, hosts, owners, rego
 from mlops.world.doors import STATE, Doors
 from mlops.world.interrupts import Interrupts
 
@@ -189,7 +189,8 @@ class Project:
         """
         if plan.id not in self._rulings:
             evaluate = partial(rego.evaluate, self.root)
-            self._rulings[plan.id] = judging.judge(self.settings.policies, plan, self.world.code.load, evaluate)
+            within = partial(deadlines.within, rego.SECONDS)
+            self._rulings[plan.id] = judging.judge(self.settings.policies, plan, self.world.code.load, evaluate, within)
         return self._rulings[plan.id]
 
     def apply(self, plan: Plan, emit: Emit, *, saved: bool = False, force: bool = False) -> Result:

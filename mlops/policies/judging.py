@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
     Load = Callable[[str], Callable[[Any], Any]]  # module:function → the function
     Evaluate = Callable[[str, str], Any]  # path of a Rego file, JSON of its input → the document `data.mlops`
+    Within = Callable[[Callable[[], list[Ruling]]], list[Ruling]]  # runs a call, and raises Refused where it does not end
 
 REGO = ".rego"
 _HINT = 'give an iterable of {"effect": "deny" or "warn", "message": text, "address": text}; empty where nothing is wrong'
 
 
-def judge(policies: Sequence[str], plan: Plan, load: Load, evaluate: Evaluate) -> tuple[Ruling, ...]:
+def judge(policies: Sequence[str], plan: Plan, load: Load, evaluate: Evaluate, within: Within) -> tuple[Ruling, ...]:
     """Return what all policies say of the plan, in their order; each gets a copy of its own.
 
     Raises:
@@ -42,7 +44,7 @@ def judge(policies: Sequence[str], plan: Plan, load: Load, evaluate: Evaluate) -
         if policy.endswith(REGO):
             found += _rego(policy, text, evaluate)
         else:
-            found += _python(policy, json.loads(text), load)
+            found += _bounded(policy, partial(_python, policy, json.loads(text), load), within)
     return tuple(found)
 
 
@@ -51,6 +53,13 @@ def enforce(rulings: Iterable[Ruling]) -> None:
     denials = [ruling for ruling in rulings if ruling.effect is Effect.DENY]
     if denials:
         raise PolicyDenied(denials)
+
+
+def _bounded(policy: str, call: Callable[[], list[Ruling]], within: Within) -> list[Ruling]:
+    try:
+        return within(call)
+    except Refused as error:
+        return [_broken(policy, error)]
 
 
 def _python(policy: str, plan: Any, load: Load) -> list[Ruling]:

@@ -14,12 +14,6 @@ from mlops.world.failures import explaining
 if TYPE_CHECKING:
     from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 PROGRAM = "MLOPS_OPA"  # the environment variable that names it where it is not on PATH
 SECONDS = 60.0
 _LINES = 6  # of what opa has to say against a policy

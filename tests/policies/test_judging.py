@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from mlops.core.errors import PlanError, PolicyDenied, Refused, Unavailable
 from mlops.core.plans import Action, Change, Plan, Reason
 from mlops.core.rulings import Effect, Ruling
 from mlops.policies.judging import enforce, judge
+from mlops.world import deadlines
 
 CHANGE = Change(Address("model.a"), Action.CREATE, (Reason("new"),), body={"pickle": True})
 PLAN = plans.identify(Plan(plans.FORMAT, "", "demo", "dev", (CHANGE,), ()))
@@ -33,7 +35,11 @@ def raising(plan):
     plan["nothing"]
 
 
-def judged(*policies, document=None):
+def at_once(call):
+    return call()
+
+
+def judged(*policies, document=None, within=at_once):
     functions = {policy: policy for policy in policies if callable(policy)}
     names = {function: f"checks:{function.__name__}" for function in functions}
 
@@ -46,7 +52,7 @@ def judged(*policies, document=None):
         assert json.loads(text) == plans.to_json(PLAN)
         return document
 
-    return judge([names.get(policy, policy) for policy in policies], PLAN, load, evaluate)
+    return judge([names.get(policy, policy) for policy in policies], PLAN, load, evaluate, within)
 
 
 def test_a_function_denies_or_warns():
@@ -72,7 +78,7 @@ def test_a_policy_that_leaves_or_cannot_be_loaded_denies():
         raise SystemExit(0)
 
     assert judged(leave)[0].effect is Effect.DENY
-    (denied,) = judge(["checks:gone"], PLAN, _refuse, None)
+    (denied,) = judge(["checks:gone"], PLAN, _refuse, None, at_once)
     assert denied == Ruling("checks:gone", Effect.DENY, "this policy does not work: there is no module checks in src/; write it")
 
 
@@ -146,3 +152,18 @@ def test_all_denials_are_told_at_once_and_warnings_stop_nothing():
         enforce([warning, Ruling("a:c", Effect.DENY, "no", "model.a"), Ruling("p.rego", Effect.DENY, "never\never")])
     assert caught.value.message == ("the project's policies deny this plan:\n  a:c: model.a: no\n  p.rego: never\n  ever")
     assert (caught.value.code, caught.value.exit_code) == ("policy-denied", 1)
+
+
+def for_ever(plan):
+    yield {"effect": "warn", "message": "before"}
+    while True:
+        pass
+
+
+def test_a_policy_that_does_not_end_is_ended_and_denies_and_the_others_speak_all_the_same():
+    found = judged(for_ever, no_pickle, within=partial(deadlines.within, 0.3))
+    assert [(ruling.policy, ruling.effect) for ruling in found] == [
+        ("checks:for_ever", Effect.DENY),
+        ("checks:no_pickle", Effect.DENY),
+    ]
+    assert found[0].message.startswith("this policy does not work: it took more than 0.3 s")
