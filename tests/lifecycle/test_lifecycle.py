@@ -166,7 +166,7 @@ def attempt(case, new_state, folder=None):
 
 
 PROFILE = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-LONG = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LONG = settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ways = st.lists(programs(), min_size=3, max_size=3) | st.builds(lambda first, last: [first, last, last], programs(), programs())
 
