@@ -143,10 +143,11 @@ class Project:
         return self.store.history(environment or self.settings.environment, address)
 
     def recall(self, address: str, environment: str | None = None) -> list[Chapter]:
-        """Return what was done to the resource, run by run."""
+        """Return what was done to the resource, run by run, also under the addresses that it had before it moved."""
         from mlops.engine import recalling  # with `explaining`, a tenth of a small plan's time that no plan needs
 
-        return recalling.recall(self.history(address, environment), self.history("", environment))
+        entries = recalling.lineage(address, lambda one: self.history(one, environment))
+        return recalling.recall(entries, self.history("", environment))
 
     def sources(self, chapter: Chapter, environment: str | None = None) -> tuple[Source, ...]:
         """Return what the record of a chapter was made from."""

@@ -42,6 +42,19 @@ class _Draft:
             self.record, self.is_forgotten, self.written = entry.record, entry.forget, entry.at
 
 
+def lineage(address: str, history: Callable[[str], Iterable[Entry]]) -> list[Entry]:
+    """Return the journal of what is at the address, oldest first, with what it was before it moved there."""
+    found = {entry.sequence: entry for entry in history(address)}
+    for entry in tuple(found.values()):
+        if entry.record is not None and (old := _moved_from(entry)) is not None:
+            found.update((one.sequence, one) for one in lineage(old, history) if one.sequence < entry.sequence)
+    return [found[sequence] for sequence in sorted(found)]
+
+
+def _moved_from(entry: Entry) -> str | None:
+    return next((reason["from"] for reason in entry.body.get("reasons", ()) if reason.get("code") == "moved"), None)
+
+
 def recall(entries: Iterable[Entry], notes: Iterable[Entry]) -> list[Chapter]:
     """Return the chapters of one resource, oldest first; `entries` are its own, `notes` those about whole runs."""
     runs = {note.run: _run(note) for note in notes if note.body.get("run") == "begin"}

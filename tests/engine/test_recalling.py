@@ -132,3 +132,27 @@ def test_the_journal_of_an_apply_is_walked_back_to_the_data(tmp_path):
         data.append((thing.address, thing.sources[0].address, thing.sources[0].record.steps["work"].values))
     assert data == [("thing.b", "thing.a", {"input:file": 1}), ("thing.b", "thing.a", {"input:file": 5})]
     store.close()
+
+
+def test_what_moved_takes_its_past_along_and_a_later_one_of_its_old_name_is_another(tmp_path):
+    """thing.a becomes thing.b and then thing.c; a new thing.a is made meanwhile."""
+    store, world = SqlStore("sqlite:///s.db", tmp_path, toys.ToyClock()), toys.ToyWorld()
+    moves = [{"from": "thing.a", "to": "thing.b"}, {"from": "thing.b", "to": "thing.c"}]
+    for program, moved in (
+        ({"thing.a": {"value": 1}}, []),
+        ({"thing.b": {"value": 1}}, moves[:1]),
+        ({"thing.b": {"value": 2}, "thing.a": {"value": 7}}, []),
+        ({"thing.c": {"value": 2}, "thing.a": {"value": 8}}, moves[1:]),
+    ):
+        toys.apply(toys.plan(program, store, world, settings={"moved": moved}), store, world)
+
+    def numbers(address):
+        entries = recalling.lineage(address, lambda one: store.history("dev", one))
+        assert [entry.sequence for entry in entries] == sorted({entry.sequence for entry in entries})
+        chapters = recalling.recall(entries, store.history("dev", ""))
+        return [chapter.record.facts["number"] for chapter in chapters if chapter.record is not None]
+
+    assert numbers("thing.c") == [1, 1, 2, 2], "made, moved, changed, moved"
+    assert numbers("thing.b") == [1, 1, 2]
+    assert numbers("thing.a") == [1, 7, 8]
+    store.close()
