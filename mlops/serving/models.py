@@ -1,12 +1,15 @@
 """A loaded model as the server holds it: under a name and a version, with everything prepared that no request changes.
 
-`replicas` opens one while it starts; `applications` asks it for each request.
+`repositories` opens and closes them; `inferring` asks one for each request.
 """
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 
 from mlops.serving import folders, predictors
+from mlops.serving.counts import Counts
 from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
 from mlops.serving.predictors import Predictor
 from mlops.serving.protocols import (
@@ -14,7 +17,6 @@ from mlops.serving.protocols import (
     InferResponse,
     decode_request,
     encode,
-    model_metadata,
     output_tensors,
     wanted_outputs,
 )
@@ -28,14 +30,20 @@ _MANY_ROWS = 256
 
 
 class Served:
-    """A loaded model under its name and version, with everything about it that does not change from request to request."""
+    """A loaded model under its name and version, with everything about it that does not change from request to request.
 
-    def __init__(self, name: str, version: str, predictor: Predictor) -> None:
-        """Prepare the metadata, the reader and the way to ask."""
+    `in_progress` is the number of requests that hold it: while there are any it is not closed. `counts` outlive it.
+    """
+
+    def __init__(self, name: str, version: str, predictor: Predictor, counts: Counts) -> None:
+        """Prepare the reader and the way to ask."""
         manifest = predictor.manifest
         self.name = name
         self.version = version
-        self.metadata = encode(model_metadata(name, version, manifest))
+        self.manifest = manifest
+        self.counts = counts
+        self.in_progress = 0
+        self._thread = ThreadPoolExecutor(1, "predict")
         self.reader = Reader(manifest.signature, takes_matrix=manifest.layout == "array")
         self.columns = manifest.signature.inputs
         self._ask = predictors.ask_of(predictor)
@@ -67,13 +75,19 @@ class Served:
         arrays = self._ask(batch)
         return arrays, perf_counter() - start
 
-    def is_slow(self, rows: int) -> bool:
-        """Whether predicting so many rows would hold the event loop up."""
-        return self._is_slow or rows > _MANY_ROWS
+    async def predict(self, batch: Array | dict[str, Array], rows: int) -> tuple[dict[str, Array], float]:
+        """Return what `ask` returns, asked in a thread where so many rows would hold the event loop up."""
+        if self._is_slow or rows > _MANY_ROWS:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self.ask, batch)
+        return self.ask(batch)
+
+    def close(self) -> None:
+        """Give the thread back; nobody asks any more."""
+        self._thread.shutdown(wait=False)
 
 
-def open_model(folder: Path, name: str, version: str) -> Served:
+def open_model(folder: Path, name: str, version: str, counts: Counts) -> Served:
     """Load, warm up and return the model in `folder`; raise `FolderError` where that fails. Slow: it imports the model's packages."""
-    served = Served(name, version, predictors.load_fastest(folder))
+    served = Served(name, version, predictors.load_fastest(folder), counts)
     served.warm_up(folders.read_example(folder))
     return served

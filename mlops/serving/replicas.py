@@ -11,34 +11,39 @@ import os
 import signal
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from mlops.serving.applications import Application
+from mlops.serving.applications import SERVER_NAME, SERVER_VERSION, Application
 from mlops.serving.errors import ServingError
+from mlops.serving.health import Health
+from mlops.serving.layouts import Layout
+from mlops.serving.limits import Limits
 from mlops.serving.listeners import Listener
 from mlops.serving.logs import Log
-from mlops.serving.metrics import Metrics
-from mlops.serving.models import Served, open_model
 from mlops.serving.parents import watch_parent
+from mlops.serving.repositories import Repository
 
 
 @dataclass(frozen=True)
 class Replica:
-    """What one replica serves, where, and within which limits: `drain` and `grace` in seconds, `max_body` in bytes."""
+    """What one replica serves, where, and within which limits: `drain` and `grace` in seconds.
 
-    folder: Path
-    name: str
-    version: str
+    `name` and `version` are those of its only model, or None where it serves a repository.
+    """
+
+    layout: Layout
+    name: str | None
+    version: str | None
+    is_controlled: bool
     track: str
     public: socket.socket
     private: socket.socket | None
     is_shared: bool
     drain: float
     grace: float
-    max_body: int
+    limits: Limits
     parent: int | None
 
 
@@ -48,10 +53,7 @@ def run(replica: Replica) -> int:
 
 
 async def _live(replica: Replica) -> int:
-    log = Log({"model": replica.name, "version": replica.version, "track": replica.track})
-    application = Application(
-        replica.name, replica.version, Metrics(replica.name, replica.version, replica.track), log, replica.max_body
-    )
+    log, application = _opened(replica)
     stop = _stop_event()
     watcher = watch_parent(replica.parent, stop.set) if replica.parent is not None else None
     address = _shown(replica.public)
@@ -60,9 +62,8 @@ async def _live(replica: Replica) -> int:
     if not replica.is_shared:
         listeners.append(Listener(application, replica.public))
     log.write("info", "starting", pid=os.getpid(), address=address)
-    served = await _load(replica, stop)
-    if served is not None:
-        application.start(served)
+    if await _load(application.repository, stop):
+        application.health.is_started = True
         if replica.is_shared:
             listeners.append(Listener(application, replica.public))
         log.write("info", "ready", address=address)
@@ -72,18 +73,30 @@ async def _live(replica: Replica) -> int:
         watcher.cancel()
     if fault:
         raise ServingError(fault)
-    if served is None or not is_finished:
+    if not (application.health.is_started and is_finished):
         os._exit(0)  # a thread still loads or predicts, and nobody waits for what it brings
     return 0
+
+
+def _opened(replica: Replica) -> tuple[Log, Application]:
+    """Return the log and the application, with nothing loaded yet."""
+    known = {"model": replica.name, "version": replica.version} if replica.name and replica.version else {}
+    log = Log({**known, "track": replica.track})
+    health = Health(replica.name or SERVER_NAME, replica.version or SERVER_VERSION)
+    repository = Repository(replica.layout, log)
+    application = Application(
+        repository, health, replica.track, log, replica.limits, replica.version, is_controlled=replica.is_controlled
+    )
+    return log, application
 
 
 async def _drain(replica: Replica, application: Application, listeners: list[Listener], log: Log) -> bool:
     """Send every caller away, finish what is in flight and stop; return whether it was finished within the grace."""
     application.drain()
     log.write("info", "draining", seconds=replica.drain)
-    if replica.is_shared and application.is_started:
+    if replica.is_shared and application.health.is_started:
         listeners[-1].stop_accepting()
-    if application.is_started:
+    if application.health.is_started:
         await asyncio.sleep(replica.drain)
     # The private socket, which is the first, is the last to go: health is told until the end.
     is_finished = all([await each.stop(replica.grace) for each in reversed(listeners)])
@@ -100,15 +113,16 @@ def _stop_event() -> asyncio.Event:
     return stop
 
 
-async def _load(replica: Replica, stop: asyncio.Event) -> Served | None:
-    """Return the model, loaded and warm, or None when the replica is to stop before."""
+async def _load(repository: Repository, stop: asyncio.Event) -> bool:
+    """Load all models; return whether that was done before the replica was told to stop. Raises `ServingError` for one that fails."""
     loop = asyncio.get_running_loop()
-    loading = loop.run_in_executor(None, open_model, replica.folder, replica.name, replica.version)
-    stopping = loop.create_task(stop.wait())
-    either: set[asyncio.Future[Any]] = {loading, stopping}
+    loading, stopping = loop.create_task(repository.load_all()), loop.create_task(stop.wait())
+    either: set[asyncio.Task[Any]] = {loading, stopping}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    return loading.result() if loading.done() else None
+    if loading.done():
+        loading.result()
+    return loading.done()
 
 
 async def _wait(stop: asyncio.Event, listeners: list[Listener]) -> str | None:

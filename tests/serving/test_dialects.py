@@ -175,7 +175,7 @@ def test_malformed_bytes_are_refused(regressor, tensor, raw, length, message):
         ("/v1/models/credit:predict", {"instances": [{"age": 1.0}]}, JSON, 400, "missing inputs: 'sex'"),
         ("/v1/models/credit:predict", b"{", JSON, 400, "not JSON"),
         ("/v1/models/credit:predict", b"[]", JSON, 400, "does not follow KServe's V1 protocol: Expected `object`"),
-        ("/v1/models/other:predict", {"instances": []}, JSON, 404, "nothing at"),
+        ("/v1/models/other:predict", {"instances": []}, JSON, 404, "there is no model 'other'"),
         ("/invocations", {}, JSON, 400, "exactly one"),
         ("/invocations", {"inputs": {}, "instances": []}, JSON, 400, "exactly one"),
         ("/invocations", {"inputs": {"age": 3}}, JSON, 400, "no list under 'age'"),
@@ -205,7 +205,7 @@ def test_health_version_and_index_of_every_protocol(regressor):
     assert regressor.ask("GET", "/v1/models").json == {"models": ["credit"]}
     index = regressor.ask("POST", "/v2/repository/index", {})
     assert index.json == [{"name": "credit", "version": "1", "state": "READY", "reason": ""}]
-    assert regressor.ask("GET", "/v2").json["extensions"] == ["binary_tensor_data"]
+    assert regressor.ask("GET", "/v2").json["extensions"] == ["binary_tensor_data", "model_repository"]
 
 
 def test_requests_of_every_protocol_are_counted(regressor):

@@ -14,6 +14,7 @@ from mlops.serving.protocols import matrix_body, request_body
 
 OPENAPI = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "open_inference_rest.yaml"
 INFER = "/v2/models/credit/infer"
+EXTENSIONS = ["binary_tensor_data", "model_repository"]
 VERSIONED = "/v2/models/credit/versions/v1"
 
 
@@ -139,8 +140,8 @@ def test_the_metadata_says_how_to_ask(server, frame_server):
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/v2", {"name": "mlops", "version": "1", "extensions": ["binary_tensor_data"]}),
-        ("/v2/", {"name": "mlops", "version": "1", "extensions": ["binary_tensor_data"]}),
+        ("/v2", {"name": "mlops", "version": "1", "extensions": EXTENSIONS}),
+        ("/v2/", {"name": "mlops", "version": "1", "extensions": EXTENSIONS}),
         ("/v2/models", {"models": ["credit"]}),
         ("/v2/models/credit/ready", {"name": "credit", "ready": True}),
         (f"{VERSIONED}/ready", {"name": "credit", "ready": True}),
@@ -168,7 +169,7 @@ def test_every_answer_names_the_version(server):
     ("method", "path", "status", "message"),
     [
         ("GET", "/", 404, "there is nothing at /"),
-        ("GET", "/v1/models/other", 404, "there is nothing at /v1/models/other"),
+        ("GET", "/v1/models/other", 404, "there is no model 'other'; this server has 'credit'"),
         ("GET", "/v2/models/other", 404, "there is no model 'other'; this server has 'credit'"),
         ("POST", "/v2/models/other/infer", 404, "there is no model 'other'; this server has 'credit'"),
         ("POST", "/v2/models/credit/versions/v2/infer", 404, "there is no version 'v2' of model 'credit'; this server has 'v1'"),

@@ -1,0 +1,74 @@
+"""The arguments of the replica program: what it serves, where it listens, how it is held to limits, how it ends."""
+
+import argparse
+from pathlib import Path
+
+from mlops.serving.limits import Limits
+from mlops.serving.names import NAME
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    made = argparse.ArgumentParser(prog="mlops-serve", description="Serve models by the Open Inference Protocol V2.")
+    _add_models(made)
+    _add_listeners(made)
+    _add_end(made)
+    made.add_argument(
+        "--max-body", type=int, default=Limits.max_body, metavar="BYTES", help="longest request body (default: 16 MiB)"
+    )
+    return made
+
+
+def _add_models(made: argparse.ArgumentParser) -> None:
+    source = made.add_mutually_exclusive_group()
+    source.add_argument("folder", nargs="?", type=Path, metavar="MODEL_DIR", help="the model folder")
+    source.add_argument("--model", type=Path, metavar="DIR", help="the same by name")
+    source.add_argument(
+        "--repository", type=Path, metavar="DIR", help="serve every model folder DIR/NAME/VERSION, several names and versions"
+    )
+    made.add_argument(
+        "--model-control",
+        choices=("none", "explicit"),
+        default="none",
+        help="whether callers may load and unload models of the repository (default: none)",
+    )
+    made.add_argument("--name", type=_name, help="the only model's name in paths (default: the folder's)")
+    made.add_argument("--version", type=_name, default="1", help="its version in paths, metrics and x-mlops-version (default: 1)")
+    made.add_argument("--track", type=_name, default="stable", help="a label on every metric, for instance stable or canary")
+
+
+def _add_listeners(made: argparse.ArgumentParser) -> None:
+    address = made.add_mutually_exclusive_group()
+    address.add_argument(
+        "--bind", type=_address, default=("127.0.0.1", 8080), metavar="HOST:PORT", help="where to listen; port 0 takes a free one"
+    )
+    address.add_argument("--fd", type=int, metavar="N", help="an inherited listening socket, shared with other replicas")
+    own = made.add_mutually_exclusive_group()
+    own.add_argument("--private-uds", type=Path, metavar="PATH", help="a unix socket on which this replica alone answers")
+    own.add_argument("--private-bind", type=_address, metavar="HOST:PORT", help="the same on a port")
+
+
+def _add_end(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--drain", type=float, default=0.5, metavar="SECONDS", help="time between SIGTERM and the stop (default: 0.5)"
+    )
+    made.add_argument(
+        "--grace", type=float, default=30.0, metavar="SECONDS", help="time for requests in flight after that (default: 30)"
+    )
+    made.add_argument("--die-with-parent", type=int, metavar="PID", help="stop as on SIGTERM once PID is no longer the parent")
+
+
+def _name(text: str) -> str:
+    """Return a text that stands in a path and in a header as it is."""
+    if not NAME.fullmatch(text):
+        msg = f"{text!r} is not made of letters, digits and any of . _ - : + @"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        msg = f"{text!r} is not HOST:PORT"
+        raise argparse.ArgumentTypeError(msg)
+    return host.strip("[]"), int(port)
