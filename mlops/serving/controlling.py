@@ -94,7 +94,7 @@ class Controlling:
             raise Refusal(403, msg)
 
     async def _index(self, scope: Scope, exchange: Exchange) -> Answer:
-        body = await read_body(scope.headers, exchange, self._limits.max_body)
+        body = await read_body(scope.headers, exchange, self._limits)
         request = decode_as(_index_decoder, body or b"{}", "the model repository extension")
         return Answer(200, encode(await self.index(is_ready=request.ready)))
 
@@ -108,5 +108,5 @@ class Controlling:
         return Answer(200, b"{}")
 
     async def _parameters(self, scope: Scope, exchange: Exchange) -> dict[str, Any]:
-        body = await read_body(scope.headers, exchange, self._limits.max_body)
+        body = await read_body(scope.headers, exchange, self._limits)
         return decode_as(_control_decoder, body or b"{}", "the model repository extension").parameters or {}

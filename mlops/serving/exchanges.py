@@ -26,6 +26,9 @@ class Exchange(Protocol):
     def __aiter__(self) -> Any:
         """Read the body in pieces."""
 
+    def client_disconnect(self) -> Awaitable[None]:
+        """Return once the client has left."""
+
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Answer."""
 

@@ -4,16 +4,19 @@ A request holds the `Served` that its route led to when it began. Any bad input 
 failure.
 """
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from mlops.serving.answers import Answer, Headers, Refusal
 from mlops.serving.dialects import Dialect
-from mlops.serving.errors import BadRequestError, ModelFailedError
+from mlops.serving.errors import BadRequestError, ClientGoneError, ModelFailedError, OverloadedError
 from mlops.serving.exchanges import Exchange, Scope
 from mlops.serving.limits import Limits
 from mlops.serving.logs import Log
 from mlops.serving.models import Served
+
+_CLIENT_GONE = 499  # nginx's number for it; nobody reads it but who counts
 
 
 class Inferring:
@@ -26,51 +29,84 @@ class Inferring:
 
     async def over_http(self, served: Served, dialect: Dialect, scope: Scope, exchange: Exchange) -> Answer:
         """Answer a request that came over HTTP."""
-        return await self.answer(served, dialect, scope.headers, read_body(scope.headers, exchange, self._limits.max_body))
+        body = read_body(scope.headers, exchange, self._limits)
+        return await self.answer(served, dialect, scope.headers, body, exchange.client_disconnect)
 
-    async def answer(self, served: Served, dialect: Dialect, headers: Headers, body: Awaitable[bytes]) -> Answer:
-        """Answer a request, and count it whatever comes of it."""
+    async def answer(
+        self,
+        served: Served,
+        dialect: Dialect,
+        headers: Headers,
+        body: Awaitable[bytes],
+        client_gone: Callable[[], Awaitable[None]] | None = None,
+    ) -> Answer:
+        """Answer a request, and count it whatever comes of it; `client_gone` returns once nobody waits for it any more."""
         served.in_progress += 1
         start = perf_counter()
         try:
-            answer = await _predict(served, dialect, headers, await body)
-        except BadRequestError as error:
-            answer = Refusal(400, str(error)).answer
-        except Refusal as refusal:
-            answer = refusal.answer
-        except ModelFailedError as error:
-            self._failed("model failed", error, served)
-            answer = Refusal(500, "the model failed on this request; the server's log says how").answer
+            answer = await self._predict(served, dialect, headers, await body, client_gone)
         except Exception as error:  # noqa: BLE001 - counted here, because a delivery judges a version by what is counted
-            self._failed("request failed", error, served)
-            answer = Refusal(500, "the server failed; its log says how").answer
+            answer = self._refusal(error, served).answer
         finally:
             served.in_progress -= 1
         served.counts.answered(answer.status, perf_counter() - start)
         return answer
 
+    async def _predict(
+        self,
+        served: Served,
+        dialect: Dialect,
+        headers: Headers,
+        body: bytes,
+        client_gone: Callable[[], Awaitable[None]] | None,
+    ) -> Answer:
+        start = perf_counter()
+        question = dialect.read(served, headers, body)
+        if question.rows > self._limits.max_rows:
+            raise Refusal(413, f"the request has {question.rows} rows, and at most {self._limits.max_rows} are taken at once")
+        read = perf_counter() - start
+        arrays, seconds = await served.predict(question.batch, question.rows, client_gone)
+        start = perf_counter()
+        answer = dialect.write(served, question, arrays)
+        served.counts.predicted(question.rows, read, seconds, perf_counter() - start)
+        return answer
+
+    def _refusal(self, error: Exception, served: Served) -> Refusal:
+        """Return what is said instead of a prediction; what is no fault of the caller is logged."""
+        match error:
+            case Refusal():
+                return error
+            case BadRequestError():
+                return Refusal(400, str(error))
+            case OverloadedError():
+                return Refusal(503, str(error), ("retry-after", str(error.retry_after)))
+            case ClientGoneError():
+                return Refusal(_CLIENT_GONE, "the client left")
+            case ModelFailedError():
+                self._failed("model failed", error, served)
+                return Refusal(500, "the model failed on this request; the server's log says how")
+        self._failed("request failed", error, served)
+        return Refusal(500, "the server failed; its log says how")
+
     def _failed(self, event: str, error: Exception, served: Served) -> None:
         self._log.failed(event, error, model=served.name, version=served.version)
 
 
-async def _predict(served: Served, dialect: Dialect, headers: Headers, body: bytes) -> Answer:
-    start = perf_counter()
-    question = dialect.read(served, headers, body)
-    read = perf_counter() - start
-    arrays, seconds = await served.predict(question.batch, question.rows)
-    start = perf_counter()
-    answer = dialect.write(served, question, arrays)
-    served.counts.predicted(question.rows, read, seconds, perf_counter() - start)
-    return answer
-
-
-async def read_body(headers: Headers, exchange: Exchange, longest: int) -> bytes:
-    """Return the body; raise a 413 as soon as it is known to be longer than `longest` bytes."""
+async def read_body(headers: Headers, exchange: Exchange, limits: Limits) -> bytes:
+    """Return the body; raise a 413 as soon as it is known to be too long, and a 408 when it does not come."""
     announced = headers.get("content-length")
-    if announced is not None:
-        if not announced.isdecimal() or int(announced) > longest:
-            raise _too_long(longest)
-        return await exchange()
+    if announced is not None and (not announced.isdecimal() or int(announced) > limits.max_body):
+        raise _too_long(limits.max_body)
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            return await (_in_pieces(exchange, limits.max_body) if announced is None else exchange())
+    except TimeoutError:
+        msg = f"the body did not come within {limits.body_seconds:g} s"
+        raise Refusal(408, msg, ("connection", "close")) from None
+
+
+async def _in_pieces(exchange: Exchange, longest: int) -> bytes:
+    """Return a body of which nobody said how long it is."""
     pieces, length = [], 0
     async for piece in exchange:
         length += len(piece)

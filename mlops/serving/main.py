@@ -62,7 +62,14 @@ def _replica(options: argparse.Namespace) -> "Replica":
         is_shared=options.fd is not None,
         drain=options.drain,
         grace=options.grace,
-        limits=Limits(max_body=options.max_body),
+        limits=Limits(
+            max_body=options.max_body,
+            max_rows=options.max_rows,
+            body_seconds=options.body_timeout,
+            batch_rows=options.max_batch_rows,
+            queue_rows=options.max_queue_rows,
+            deadline=options.deadline,
+        ),
         parent=options.die_with_parent,
     )
 

@@ -52,10 +52,20 @@ class Exposition(Collector):
         predicting = [(labels, each.counts.phases["predict"]) for labels, each in rows]
         yield _histogram("mlops_predict_duration_seconds", "Seconds inside the model.", predicting)
         yield _counter("mlops_rows", "Rows that were predicted.", [(labels, each.counts.rows) for labels, each in rows])
+        yield from _queues(rows)
         yield _gauge("mlops_requests_in_progress", "Requests to infer that are not answered yet.", _in_progress(rows))
         is_ready = self._is_ready()
         ready = [(labels, int(is_ready and each.state is State.READY)) for labels, each in rows]
         yield _gauge("mlops_ready", "1 while the replica is ready to answer with this version, else 0.", ready)
+
+
+def _queues(rows: _Rows) -> Iterator[Metric]:
+    queues = [(labels, each.counts.queue) for labels, each in rows]
+    yield _gauge("mlops_queue_rows", "Rows that wait for a slow model.", [(labels, queue.rows) for labels, queue in queues])
+    waits = [(labels, queue.waits) for labels, queue in queues]
+    yield _histogram("mlops_queue_duration_seconds", "Seconds that a request waited for a slow model.", waits)
+    batches = [(labels, queue.batches) for labels, queue in queues]
+    yield _histogram("mlops_batch_rows", "Rows that a slow model was asked at once.", batches)
 
 
 def _mlserver(rows: _Rows) -> Iterator[Metric]:

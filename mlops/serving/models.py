@@ -3,14 +3,15 @@
 `repositories` opens and closes them; `inferring` asks one for each request.
 """
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import perf_counter
 
 from mlops.serving import folders, predictors
+from mlops.serving.batching import Batch, Outputs, Queue
 from mlops.serving.counts import Counts
 from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
+from mlops.serving.limits import Limits
 from mlops.serving.predictors import Predictor
 from mlops.serving.protocols import (
     InferRequest,
@@ -24,7 +25,7 @@ from mlops.serving.signatures import Array
 from mlops.serving.tensors import Reader
 
 _WARM_UPS = 3
-# Seconds. A prediction that takes longer goes to a thread, so that health is answered meanwhile; a shorter one would lose by the hop.
+# Seconds. A prediction that takes longer goes to the queue, so that health is answered meanwhile; a shorter one would lose by the hop.
 _SLOW = 0.002
 _MANY_ROWS = 256
 
@@ -35,7 +36,7 @@ class Served:
     `in_progress` is the number of requests that hold it: while there are any it is not closed. `counts` outlive it.
     """
 
-    def __init__(self, name: str, version: str, predictor: Predictor, counts: Counts) -> None:
+    def __init__(self, name: str, version: str, predictor: Predictor, counts: Counts, limits: Limits) -> None:
         """Prepare the reader and the way to ask."""
         manifest = predictor.manifest
         self.name = name
@@ -43,10 +44,10 @@ class Served:
         self.manifest = manifest
         self.counts = counts
         self.in_progress = 0
-        self._thread = ThreadPoolExecutor(1, "predict")
         self.reader = Reader(manifest.signature, takes_matrix=manifest.layout == "array")
         self.columns = manifest.signature.inputs
         self._ask = predictors.ask_of(predictor)
+        self._queue = Queue(self._ask, limits, counts.queue)
         self.outputs = {output.name: output for output in manifest.signature.outputs}
         # What the project's own code costs for the next row nobody knows.
         self._is_slow = manifest.flavor == "python"
@@ -69,25 +70,27 @@ class Served:
         wanted = wanted_outputs(request, self.outputs)
         return InferResponse(self.name, self.version, output_tensors(arrays, wanted), request.id)
 
-    def ask(self, batch: Array | dict[str, Array]) -> tuple[dict[str, Array], float]:
+    def ask(self, batch: Batch) -> tuple[Outputs, float]:
         """Return the outputs for what the reader read, and the seconds that the model took; for the loop or any thread."""
         start = perf_counter()
         arrays = self._ask(batch)
         return arrays, perf_counter() - start
 
-    async def predict(self, batch: Array | dict[str, Array], rows: int) -> tuple[dict[str, Array], float]:
-        """Return what `ask` returns, asked in a thread where so many rows would hold the event loop up."""
+    async def predict(
+        self, batch: Batch, rows: int, client_gone: Callable[[], Awaitable[None]] | None = None
+    ) -> tuple[Outputs, float]:
+        """Return what `ask` returns, by way of the queue where so many rows would hold the event loop up; see `Queue.ask`."""
         if self._is_slow or rows > _MANY_ROWS:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self.ask, batch)
+            return await self._queue.ask(batch, rows, client_gone)
         return self.ask(batch)
 
     def close(self) -> None:
-        """Give the thread back; nobody asks any more."""
-        self._thread.shutdown(wait=False)
+        """Give the queue's thread back; nobody asks any more."""
+        self._queue.close()
 
 
-def open_model(folder: Path, name: str, version: str, counts: Counts) -> Served:
+def open_model(folder: Path, name: str, version: str, counts: Counts, limits: Limits) -> Served:
     """Load, warm up and return the model in `folder`; raise `FolderError` where that fails. Slow: it imports the model's packages."""
-    served = Served(name, version, predictors.load_fastest(folder), counts)
+    served = Served(name, version, predictors.load_fastest(folder), counts, limits)
     served.warm_up(folders.read_example(folder))
     return served

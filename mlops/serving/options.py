@@ -13,9 +13,7 @@ def parser() -> argparse.ArgumentParser:
     _add_models(made)
     _add_listeners(made)
     _add_end(made)
-    made.add_argument(
-        "--max-body", type=int, default=Limits.max_body, metavar="BYTES", help="longest request body (default: 16 MiB)"
-    )
+    _add_limits(made)
     return made
 
 
@@ -48,6 +46,19 @@ def _add_listeners(made: argparse.ArgumentParser) -> None:
     own.add_argument("--private-bind", type=_address, metavar="HOST:PORT", help="the same on a port")
 
 
+def _add_limits(made: argparse.ArgumentParser) -> None:
+    limits = made.add_argument_group("limits")
+    for option, kind, default, unit, words in (
+        ("--max-body", _count, Limits.max_body, "BYTES", "longest request body"),
+        ("--max-rows", _count, Limits.max_rows, "ROWS", "most rows of one request"),
+        ("--body-timeout", _seconds, Limits.body_seconds, "SECONDS", "time for the body of a request to come"),
+        ("--max-batch-rows", _count, Limits.batch_rows, "ROWS", "most rows that a slow model is asked at once; 1: no batching"),
+        ("--max-queue-rows", _count, Limits.queue_rows, "ROWS", "most rows that wait for a slow model, then 503"),
+        ("--deadline", _seconds, Limits.deadline, "SECONDS", "longest wait for a slow model, then 503"),
+    ):
+        limits.add_argument(option, type=kind, default=default, metavar=unit, help=f"{words} (default: {default})")
+
+
 def _add_end(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--drain", type=float, default=0.5, metavar="SECONDS", help="time between SIGTERM and the stop (default: 0.5)"
@@ -56,6 +67,24 @@ def _add_end(made: argparse.ArgumentParser) -> None:
         "--grace", type=float, default=30.0, metavar="SECONDS", help="time for requests in flight after that (default: 30)"
     )
     made.add_argument("--die-with-parent", type=int, metavar="PID", help="stop as on SIGTERM once PID is no longer the parent")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"{text!r} is no whole number of at least 1"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        msg = f"{text!r} is no number of seconds above 0"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
 
 
 def _name(text: str) -> str:

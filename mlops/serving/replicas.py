@@ -83,7 +83,7 @@ def _opened(replica: Replica) -> tuple[Log, Application]:
     known = {"model": replica.name, "version": replica.version} if replica.name and replica.version else {}
     log = Log({**known, "track": replica.track})
     health = Health(replica.name or SERVER_NAME, replica.version or SERVER_VERSION)
-    repository = Repository(replica.layout, log)
+    repository = Repository(replica.layout, log, replica.limits)
     application = Application(
         repository, health, replica.track, log, replica.limits, replica.version, is_controlled=replica.is_controlled
     )

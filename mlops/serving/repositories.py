@@ -14,6 +14,7 @@ from mlops.serving.answers import Refusal
 from mlops.serving.counts import Counts
 from mlops.serving.errors import FolderError
 from mlops.serving.layouts import Layout, by_age, fingerprint
+from mlops.serving.limits import Limits
 from mlops.serving.logs import Log
 from mlops.serving.models import Served, open_model
 
@@ -56,10 +57,11 @@ class Version:
 class Repository:
     """The versions that a layout finds, and the way to load and unload them; for the event loop's thread alone."""
 
-    def __init__(self, layout: Layout, log: Log) -> None:
+    def __init__(self, layout: Layout, log: Log, limits: Limits) -> None:
         """Know what there is, and load nothing."""
         self._layout = layout
         self._log = log
+        self._limits = limits
         # Told of the loaded versions of a model, the latest last, when they change.
         self.on_change: Callable[[str, list[Served]], None] = lambda _name, _served: None
         # One at a time: the project's own code is imported by changing what is global to the process.
@@ -160,7 +162,7 @@ class Repository:
         if version.served is None:
             version.state, version.reason = State.LOADING, "loading"
         try:
-            loaded = await asyncio.get_running_loop().run_in_executor(self._thread, _open, version)
+            loaded = await asyncio.get_running_loop().run_in_executor(self._thread, _open, version, self._limits)
         except Exception as error:  # noqa: BLE001 - whatever a library raises, the version must not be said to be loading for ever
             self._log.failed("load failed", error, model=version.name, version=version.version)
             if version.served is None:
@@ -196,9 +198,9 @@ class Repository:
             self._log.write("info", "unloaded", model=version.name, version=version.version)
 
 
-def _open(version: Version) -> tuple[Served, frozenset[tuple[str, int, int]]] | None:
+def _open(version: Version, limits: Limits) -> tuple[Served, frozenset[tuple[str, int, int]]] | None:
     """Return what is loaded and of which files, or None where it is loaded already; runs in the thread that loads."""
     files = fingerprint(version.folder)
     if version.served is not None and files == version.files:
         return None
-    return open_model(version.folder, version.name, version.version, version.counts), files
+    return open_model(version.folder, version.name, version.version, version.counts, limits), files
