@@ -4,6 +4,8 @@ from typing import Literal
 
 import numpy as np
 
+from mlops.serving.predictions import Predictions
+
 # Seconds. One row takes 0.2 ms to 20 ms here; the wide end is for large batches and slow models.
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
@@ -76,6 +78,9 @@ class Counts:
         self.phases: dict[Phase, Histogram] = {"preprocess": Histogram(), "predict": Histogram(), "postprocess": Histogram()}
         self.rows = 0
         self.queue = QueueCounts()
+        self.predictions = Predictions()
+        self.payloads = {"logged": 0, "failed": 0, "dropped": 0}
+        self.mirrored = {"agreed": 0, "differed": 0, "failed": 0, "dropped": 0}
 
     def answered(self, code: int, seconds: float) -> None:
         """Count one request to infer that was answered with `code` after `seconds`."""

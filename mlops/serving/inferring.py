@@ -8,13 +8,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
+from mlops.serving import traces
 from mlops.serving.answers import Answer, Headers, Refusal
-from mlops.serving.dialects import Dialect
+from mlops.serving.batching import Outputs
+from mlops.serving.dialects import Dialect, Question
 from mlops.serving.errors import BadRequestError, ClientGoneError, ModelFailedError, OverloadedError
 from mlops.serving.exchanges import Exchange, Scope
 from mlops.serving.limits import Limits
 from mlops.serving.logs import Log
 from mlops.serving.models import Served
+from mlops.serving.observing import Observing
 
 _CLIENT_GONE = 499  # nginx's number for it; nobody reads it but who counts
 
@@ -22,9 +25,10 @@ _CLIENT_GONE = 499  # nginx's number for it; nobody reads it but who counts
 class Inferring:
     """The way of every request to infer of one replica."""
 
-    def __init__(self, log: Log, limits: Limits) -> None:
-        """Keep what requests are held to, and where failures are told."""
+    def __init__(self, log: Log, limits: Limits, observing: Observing | None = None) -> None:
+        """Keep what requests are held to, where failures are told, and who looks on."""
         self._log = log
+        self._observing = observing or Observing(log)
         self._limits = limits
 
     async def over_http(self, served: Served, dialect: Dialect, scope: Scope, exchange: Exchange) -> Answer:
@@ -43,14 +47,22 @@ class Inferring:
         """Answer a request, and count it whatever comes of it; `client_gone` returns once nobody waits for it any more."""
         served.in_progress += 1
         start = perf_counter()
+        call = traces.read(headers)
+        observing = self._observing
         try:
-            answer = await self._predict(served, dialect, headers, await body, client_gone)
+            question, arrays, answer = await self._predict(served, dialect, headers, await body, client_gone)
+            if observing.is_on:
+                observing.answered(served, headers, question, arrays, call)
         except Exception as error:  # noqa: BLE001 - counted here, because a delivery judges a version by what is counted
             answer = self._refusal(error, served).answer
         finally:
             served.in_progress -= 1
-        served.counts.answered(answer.status, perf_counter() - start)
-        return answer
+        seconds = perf_counter() - start
+        served.counts.answered(answer.status, seconds)
+        if observing.log_share:
+            observing.told(served, call, answer.status, seconds)
+        names = call.headers()
+        return answer._replace(headers=(*answer.headers, *names)) if names else answer
 
     async def _predict(
         self,
@@ -59,7 +71,7 @@ class Inferring:
         headers: Headers,
         body: bytes,
         client_gone: Callable[[], Awaitable[None]] | None,
-    ) -> Answer:
+    ) -> tuple[Question, Outputs, Answer]:
         start = perf_counter()
         question = dialect.read(served, headers, body)
         if question.rows > self._limits.max_rows:
@@ -69,7 +81,8 @@ class Inferring:
         start = perf_counter()
         answer = dialect.write(served, question, arrays)
         served.counts.predicted(question.rows, read, seconds, perf_counter() - start)
-        return answer
+        served.counts.predictions.add(arrays, question.rows)
+        return question, arrays, answer
 
     def _refusal(self, error: Exception, served: Served) -> Refusal:
         """Return what is said instead of a prediction; what is no fault of the caller is logged."""

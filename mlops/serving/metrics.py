@@ -53,6 +53,14 @@ class Exposition(Collector):
         yield _histogram("mlops_predict_duration_seconds", "Seconds inside the model.", predicting)
         yield _counter("mlops_rows", "Rows that were predicted.", [(labels, each.counts.rows) for labels, each in rows])
         yield from _queues(rows)
+        yield _counter(
+            "mlops_predictions", "Answers by output and by class or range.", _predictions(rows), (*_LABELS, "output", "bucket")
+        )
+        outcomes = (*_LABELS, "outcome")
+        mirrored = [((*labels, name), count) for labels, each in rows for name, count in each.counts.mirrored.items()]
+        yield _counter("mlops_mirrored_requests", "Requests that the mirror drew, by what came of them.", mirrored, outcomes)
+        payloads = [((*labels, name), count) for labels, each in rows for name, count in each.counts.payloads.items()]
+        yield _counter("mlops_payloads", "Requests that the payload log drew, by what came of them.", payloads, outcomes)
         yield _gauge("mlops_requests_in_progress", "Requests to infer that are not answered yet.", _in_progress(rows))
         is_ready = self._is_ready()
         ready = [(labels, int(is_ready and each.state is State.READY)) for labels, each in rows]
@@ -80,6 +88,12 @@ def _mlserver(rows: _Rows) -> Iterator[Metric]:
     yield _counter("rest_server_requests", "MLServer: requests by REST.", _by_code(rows), (*_LABELS, "status_code"))
     yield _histogram("rest_server_requests_duration_seconds", "MLServer: seconds for a request.", _durations(rows))
     yield _gauge("rest_server_requests_in_progress", "MLServer: requests being answered.", _in_progress(rows))
+
+
+def _predictions(rows: _Rows) -> list[tuple[tuple[str, ...], int]]:
+    return [
+        ((*labels, output, bucket), count) for labels, each in rows for output, bucket, count in each.counts.predictions.samples()
+    ]
 
 
 def _by_code(rows: _Rows) -> list[tuple[tuple[str, ...], int]]:

@@ -49,6 +49,7 @@ class Served:
         self._ask = predictors.ask_of(predictor)
         self._queue = Queue(self._ask, limits, counts.queue)
         self.outputs = {output.name: output for output in manifest.signature.outputs}
+        counts.predictions.expect(manifest.signature.outputs)
         # What the project's own code costs for the next row nobody knows.
         self._is_slow = manifest.flavor == "python"
 
