@@ -50,6 +50,8 @@ class Application:
         self._routing = Routing(self._routes(), Offering(self.inferring, health), repository, self.controlling)
         self._headers = ((VERSION_HEADER, version),) if version else ()
         self._closing: list[tuple[str, str]] = []
+        # What `/metrics` says of this process becomes what it says of the server, where that has several.
+        self.share = _alone
 
     def drain(self) -> None:
         """Stop being ready, and ask every caller to leave with its next answer."""
@@ -93,5 +95,13 @@ class Application:
     async def _models(self, _scope: Scope, _exchange: Exchange) -> Answer:
         return Answer(200, encode({"models": sorted({each.name for each in self.repository.versions() if each.served})}))
 
+    def exposition(self) -> bytes:
+        """Return what Prometheus scrapes."""
+        return self.share(self._metrics.text())
+
     async def _exposition(self, _scope: Scope, _exchange: Exchange) -> Answer:
-        return Answer(200, self._metrics.text(), "text/plain; version=0.0.4; charset=utf-8")
+        return Answer(200, self.exposition(), "text/plain; version=0.0.4; charset=utf-8")
+
+
+def _alone(exposition: bytes) -> bytes:
+    return exposition

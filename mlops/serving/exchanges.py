@@ -33,6 +33,13 @@ class Exchange(Protocol):
         """Answer."""
 
 
+class Answering(Protocol):
+    """What granian calls for each request."""
+
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        """Answer one request."""
+
+
 class Route(NamedTuple):
     """What answers at a path: the methods it takes, and the headers that each of its answers has."""
 

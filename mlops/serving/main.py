@@ -1,7 +1,7 @@
 """The command line of a replica: `python -m mlops.serving` and, once installed, `mlops-serve`.
 
-One process, one worker. It reads its arguments, opens the sockets, pins the threads of numeric libraries before they are imported, and hands
-over to `replicas.run`. Whatever is wrong with what it was given is one line on stderr and exit code 1.
+It reads its arguments, pins the threads of numeric libraries before they are imported, opens the sockets, and hands over to `replicas.run`,
+in this process or in several that `crews` forks. Whatever is wrong with what it was given is one line on stderr and exit code 1.
 """
 
 import argparse
@@ -9,12 +9,13 @@ import json
 import os
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mlops.serving.errors import ServingError
 from mlops.serving.names import NAME
-from mlops.serving.options import parser
+from mlops.serving.options import parsed
 
 if TYPE_CHECKING:
     from mlops.serving.layouts import Layout
@@ -26,22 +27,49 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve a model until told to stop; return the exit code: 0 after SIGTERM, 1 for what cannot be served, 2 for wrong usage."""
-    options = parser().parse_args(arguments)
+    options = parsed(arguments)
     for name in _THREADS:
         os.environ.setdefault(name, "1")
     warnings.showwarning = _log_warning
     try:
-        from mlops.serving.replicas import run
-
-        return run(_replica(options))
+        replica = _replica(options)
     except ServingError as error:
-        sys.stderr.write(f"mlops-serve: {' '.join(str(error).split())}\n")  # one line, whatever a library says
-        return 1
+        return _say(error)
+    return _serve(replica) if options.workers == 1 else _serve_with(replica, options.workers)
+
+
+def _serve(replica: "Replica") -> int:
+    from mlops.serving.replicas import run
+
+    try:
+        return run(replica)
+    except ServingError as error:
+        return _say(error)
+
+
+def _serve_with(replica: "Replica", workers: int) -> int:
+    """Serve with several processes, which share the public socket."""
+    from mlops.serving.boards import Board, Seat
+    from mlops.serving.crews import Crew
+    from mlops.serving.logs import Log
+
+    board, crew = Board(workers), os.getpid()
+
+    def serve(number: int) -> int:
+        return _serve(replace(replica, is_shared=True, parent=crew, seat=Seat(board, number)))
+
+    return Crew(serve, Log({"track": replica.track})).run(workers, replica.parent)
+
+
+def _say(error: ServingError) -> int:
+    """Tell what cannot be served; return the exit code."""
+    sys.stderr.write(f"mlops-serve: {' '.join(str(error).split())}\n")  # one line, whatever a library says
+    return 1
 
 
 def _replica(options: argparse.Namespace) -> "Replica":
     """Open what the options name; raise `ServingError` for what cannot be opened."""
-    from mlops.serving import listeners
+    from mlops.serving import guards, listeners, tls
     from mlops.serving.limits import Limits
     from mlops.serving.replicas import Replica
 
@@ -60,6 +88,7 @@ def _replica(options: argparse.Namespace) -> "Replica":
         public=listeners.bind_tcp(*options.bind) if options.fd is None else listeners.inherit(options.fd),
         private=private,
         is_shared=options.fd is not None,
+        grpc=options.grpc,
         drain=options.drain,
         grace=options.grace,
         limits=Limits(
@@ -71,6 +100,8 @@ def _replica(options: argparse.Namespace) -> "Replica":
             deadline=options.deadline,
         ),
         parent=options.die_with_parent,
+        tokens=guards.read_tokens(options.token_file) if options.token_file else None,
+        tls=tls.read(options.tls_cert, options.tls_key, options.tls_client_ca) if options.tls_cert else None,
     )
 
 

@@ -7,13 +7,26 @@ from mlops.serving.limits import Limits
 from mlops.serving.names import NAME
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """Return what a command line says, by default the process's own; leave with 2 where options do not go together."""
+    made = _parser()
+    options = made.parse_args(arguments)
+    if bool(options.tls_cert) != bool(options.tls_key) or (options.tls_client_ca and not options.tls_cert):
+        made.error("--tls-cert and --tls-key go together, and --tls-client-ca needs both")
+    if options.workers > 1 and (options.private_uds or options.private_bind):
+        made.error("a private socket is one worker's: it does not go with --workers")
+    if options.workers > 1 and options.model_control == "explicit":
+        made.error("models are loaded and unloaded in one worker alone: --model-control explicit does not go with --workers")
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="mlops-serve", description="Serve models by the Open Inference Protocol V2.")
     _add_models(made)
     _add_listeners(made)
     _add_end(made)
     _add_limits(made)
+    _add_access(made)
     return made
 
 
@@ -41,9 +54,25 @@ def _add_listeners(made: argparse.ArgumentParser) -> None:
         "--bind", type=_address, default=("127.0.0.1", 8080), metavar="HOST:PORT", help="where to listen; port 0 takes a free one"
     )
     address.add_argument("--fd", type=int, metavar="N", help="an inherited listening socket, shared with other replicas")
+    made.add_argument("--grpc", type=_address, metavar="HOST:PORT", help="listen for gRPC as well (needs the extra grpc)")
     own = made.add_mutually_exclusive_group()
     own.add_argument("--private-uds", type=Path, metavar="PATH", help="a unix socket on which this replica alone answers")
     own.add_argument("--private-bind", type=_address, metavar="HOST:PORT", help="the same on a port")
+
+
+def _add_access(made: argparse.ArgumentParser) -> None:
+    access = made.add_argument_group("access to the public socket")
+    access.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="PATH",
+        help="bearer tokens, one a line, of which callers must send one; not for health and /metrics",
+    )
+    access.add_argument("--tls-cert", type=Path, metavar="PATH", help="serve TLS with this certificate and its chain, PEM")
+    access.add_argument("--tls-key", type=Path, metavar="PATH", help="its key, PEM, PKCS#8")
+    access.add_argument(
+        "--tls-client-ca", type=Path, metavar="PATH", help="callers must show a certificate of these authorities, PEM"
+    )
 
 
 def _add_limits(made: argparse.ArgumentParser) -> None:
@@ -60,6 +89,13 @@ def _add_limits(made: argparse.ArgumentParser) -> None:
 
 
 def _add_end(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="processes that share the work, each with its own model (default: 1)",
+    )
     made.add_argument(
         "--drain", type=float, default=0.5, metavar="SECONDS", help="time between SIGTERM and the stop (default: 0.5)"
     )
