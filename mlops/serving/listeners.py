@@ -23,8 +23,9 @@ from mlops.serving.exchanges import Answering
 from mlops.serving.tls import Tls
 
 BACKLOG = 1024  # connections that wait to be accepted; also granian's limit of requests at once
-_HEADER_TIMEOUT = 10_000  # milliseconds until the head of a request must be there, also of the next one on a kept connection
-_HEADER_SIZE = 64 * 1024  # bytes of a head; hyper takes no more than 100 headers
+# Bytes of a connection that wait to be read: a head that is longer by a reading is refused. hyper takes no more than 100 headers, and closes
+# a connection whose next head is not there after 30 s.
+_BUFFER = 64 * 1024
 _PROC_FDS = Path("/proc/self/fd")
 _HOLDER: Any = SocketHolder  # its type stub lacks the constructor
 
@@ -97,7 +98,7 @@ class _EmbeddedServer(Server):
             application,
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT, max_buffer_size=_HEADER_SIZE),
+            http1_settings=HTTP1Settings(max_buffer_size=_BUFFER),
             websockets=False,
             backlog=BACKLOG,
             log_enabled=False,
