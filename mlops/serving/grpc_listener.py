@@ -6,7 +6,7 @@ Only where it is asked for is grpc imported. Each call is answered from the same
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import msgspec
@@ -17,8 +17,13 @@ from mlops.serving.applications import EXTENSIONS, SERVER_NAME, SERVER_VERSION, 
 from mlops.serving.errors import BadRequestError, ServingError
 from mlops.serving.grpc_inference import Message
 from mlops.serving.grpc_messages import SERVICE, message_classes
+from mlops.serving.guards import Tokens
 from mlops.serving.offering import VERSION_HEADER
 from mlops.serving.protocols import model_metadata
+from mlops.serving.tls import Tls
+
+if TYPE_CHECKING:
+    from mlops.serving.replicas import Replica
 
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -29,22 +34,34 @@ _CODES = {
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
-_OPTIONS = (("grpc.so_reuseport", 0),)  # a port in use is an error, as with HTTP
+_OPEN = frozenset((f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"))  # answered to anybody, as over HTTP
 Call = Any  # grpc.aio.ServicerContext; the package ships no types
 
 
 class GrpcListener:
-    """The service, listening from the moment it is made; `task` ends with it."""
+    """The service, listening from the moment it is made at `address`; `task` ends with it."""
 
-    def __init__(self, application: Application, host: str, port: int, longest: int) -> None:
-        """Listen; port 0 takes a free one; messages of more than `longest` bytes are refused. Raises `ServingError` for a port in use."""
-        self._server = grpc.aio.server(options=(*_OPTIONS, ("grpc.max_receive_message_length", longest)))
+    def __init__(self, application: Application, replica: "Replica") -> None:
+        """Listen where `replica` says, port 0 takes a free one; raise `ServingError` for a port in use."""
+        host, port = replica.grpc or ("", 0)
+        options = [
+            ("grpc.max_receive_message_length", replica.limits.max_body),
+            # A port in use is an error, as with HTTP; only the workers of one server share it.
+            ("grpc.so_reuseport", int(replica.seat is not None)),
+        ]
+        guards = [_Guard(replica.tokens)] if replica.tokens else []
+        self._server = grpc.aio.server(options=options, interceptors=guards)
         self._server.add_generic_rpc_handlers((_Service(application).rpcs(),))
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            self.port: int = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            if replica.tls:
+                port = self._server.add_secure_port(place, _credentials(replica.tls))
+            else:
+                port = self._server.add_insecure_port(place)
         except RuntimeError as error:
-            msg = f"cannot listen on {host}:{port} for gRPC: the address is in use or not ours"
+            msg = f"cannot listen on {place} for gRPC: the address is in use or not ours"
             raise ServingError(msg) from error
+        self.address = f"{host}:{port}"
         self.task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._serve())
 
     async def _serve(self) -> None:
@@ -56,6 +73,29 @@ class GrpcListener:
         stopping = asyncio.get_running_loop().create_task(self._server.stop(grace))
         done, _ = await asyncio.wait({stopping}, timeout=grace)
         return bool(done)
+
+
+class _Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc] # the package ships no types
+    """Lets those call who name a token in the metadata `authorization`; see `guards`."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
+        """Return what answers the call."""
+        if details.method in _OPEN or self._tokens.allow(dict(details.invocation_metadata).get("authorization")):
+            return await continuation(details)
+        return grpc.unary_unary_rpc_method_handler(_refuse)
+
+
+async def _refuse(_raw: bytes, context: Call) -> Any:
+    await _abort(context, 401, "a token is needed: send the metadata `authorization: Bearer TOKEN`")
+
+
+def _credentials(tls: Tls) -> Any:
+    authorities = tls.client_authorities.read_bytes() if tls.client_authorities else None
+    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+    return grpc.ssl_server_credentials([pair], authorities, require_client_auth=authorities is not None)
 
 
 class _Service:
