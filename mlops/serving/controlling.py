@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from mlops.serving.answers import Answer, Refusal
+from mlops.serving.bodies import Bodies
 from mlops.serving.errors import FolderError
 from mlops.serving.exchanges import POST, Exchange, Route, Routes, Scope
-from mlops.serving.inferring import read_body
 from mlops.serving.limits import Limits
 from mlops.serving.protocols import decode_as, encode
 from mlops.serving.repositories import Repository, State
@@ -48,7 +48,7 @@ class Controlling:
     def __init__(self, repository: Repository, limits: Limits, *, is_allowed: bool) -> None:
         """Keep what is asked."""
         self._repository = repository
-        self._limits = limits
+        self._bodies = Bodies(limits)
         self.is_allowed = is_allowed
 
     def routes(self) -> Routes:
@@ -94,7 +94,7 @@ class Controlling:
             raise Refusal(403, msg)
 
     async def _index(self, scope: Scope, exchange: Exchange) -> Answer:
-        body = await read_body(scope.headers, exchange, self._limits)
+        body = await self._bodies.read(scope.headers, exchange)
         request = decode_as(_index_decoder, body or b"{}", "the model repository extension")
         return Answer(200, encode(await self.index(is_ready=request.ready)))
 
@@ -108,5 +108,5 @@ class Controlling:
         return Answer(200, b"{}")
 
     async def _parameters(self, scope: Scope, exchange: Exchange) -> dict[str, Any]:
-        body = await read_body(scope.headers, exchange, self._limits)
+        body = await self._bodies.read(scope.headers, exchange)
         return decode_as(_control_decoder, body or b"{}", "the model repository extension").parameters or {}

@@ -4,13 +4,13 @@ A request holds the `Served` that its route led to when it began. Any bad input 
 failure.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from mlops.serving import traces
 from mlops.serving.answers import Answer, Headers, Refusal
 from mlops.serving.batching import Outputs
+from mlops.serving.bodies import Bodies
 from mlops.serving.dialects import Dialect, Question
 from mlops.serving.errors import BadRequestError, ClientGoneError, ModelFailedError, OverloadedError
 from mlops.serving.exchanges import Exchange, Scope
@@ -30,11 +30,12 @@ class Inferring:
         self._log = log
         self._observing = observing or Observing(log)
         self._limits = limits
+        self.bodies = Bodies(limits)
 
-    async def over_http(self, served: Served, dialect: Dialect, scope: Scope, exchange: Exchange) -> Answer:
+    def over_http(self, served: Served, dialect: Dialect, scope: Scope, exchange: Exchange) -> Awaitable[Answer]:
         """Answer a request that came over HTTP."""
-        body = read_body(scope.headers, exchange, self._limits)
-        return await self.answer(served, dialect, scope.headers, body, exchange.client_disconnect)
+        headers = scope.headers
+        return self.answer(served, dialect, headers, self.bodies.read(headers, exchange), exchange.client_disconnect)
 
     async def answer(
         self,
@@ -50,7 +51,12 @@ class Inferring:
         call = traces.read(headers)
         observing = self._observing
         try:
-            question, arrays, answer = await self._predict(served, dialect, headers, await body, client_gone)
+            question, read = self._read(served, dialect, headers, await body)
+            if served.is_slow(question.rows):
+                arrays, asked = await served.ask_in_turn(question.batch, question.rows, client_gone)
+            else:
+                arrays, asked = served.ask(question.batch)
+            answer = _write(served, dialect, question, arrays, (read, asked))
             if observing.is_on:
                 observing.answered(served, headers, question, arrays, call)
         except Exception as error:  # noqa: BLE001 - counted here, because a delivery judges a version by what is counted
@@ -64,25 +70,13 @@ class Inferring:
         names = call.headers()
         return answer._replace(headers=(*answer.headers, *names)) if names else answer
 
-    async def _predict(
-        self,
-        served: Served,
-        dialect: Dialect,
-        headers: Headers,
-        body: bytes,
-        client_gone: Callable[[], Awaitable[None]] | None,
-    ) -> tuple[Question, Outputs, Answer]:
+    def _read(self, served: Served, dialect: Dialect, headers: Headers, body: bytes) -> tuple[Question, float]:
+        """Return what is asked, and the seconds that reading it took."""
         start = perf_counter()
         question = dialect.read(served, headers, body)
         if question.rows > self._limits.max_rows:
             raise Refusal(413, f"the request has {question.rows} rows, and at most {self._limits.max_rows} are taken at once")
-        read = perf_counter() - start
-        arrays, seconds = await served.predict(question.batch, question.rows, client_gone)
-        start = perf_counter()
-        answer = dialect.write(served, question, arrays)
-        served.counts.predicted(question.rows, read, seconds, perf_counter() - start)
-        served.counts.predictions.add(arrays, question.rows)
-        return question, arrays, answer
+        return question, perf_counter() - start
 
     def _refusal(self, error: Exception, served: Served) -> Refusal:
         """Return what is said instead of a prediction; what is no fault of the caller is logged."""
@@ -105,29 +99,11 @@ class Inferring:
         self._log.failed(event, error, model=served.name, version=served.version)
 
 
-async def read_body(headers: Headers, exchange: Exchange, limits: Limits) -> bytes:
-    """Return the body; raise a 413 as soon as it is known to be too long, and a 408 when it does not come."""
-    announced = headers.get("content-length")
-    if announced is not None and (not announced.isdecimal() or int(announced) > limits.max_body):
-        raise _too_long(limits.max_body)
-    try:
-        async with asyncio.timeout(limits.body_seconds):
-            return await (_in_pieces(exchange, limits.max_body) if announced is None else exchange())
-    except TimeoutError:
-        msg = f"the body did not come within {limits.body_seconds:g} s"
-        raise Refusal(408, msg, ("connection", "close")) from None
-
-
-async def _in_pieces(exchange: Exchange, longest: int) -> bytes:
-    """Return a body of which nobody said how long it is."""
-    pieces, length = [], 0
-    async for piece in exchange:
-        length += len(piece)
-        if length > longest:
-            raise _too_long(longest)
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def _too_long(longest: int) -> Refusal:
-    return Refusal(413, f"the body is longer than {longest} bytes", ("connection", "close"))
+def _write(served: Served, dialect: Dialect, question: Question, arrays: Outputs, seconds: tuple[float, float]) -> Answer:
+    """Return the answer; count it with the `seconds` that reading and asking took."""
+    start = perf_counter()
+    answer = dialect.write(served, question, arrays)
+    counts = served.counts
+    counts.predicted(question.rows, *seconds, perf_counter() - start)
+    counts.predictions.add(arrays, question.rows)
+    return answer

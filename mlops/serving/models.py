@@ -21,7 +21,7 @@ from mlops.serving.protocols import (
     output_tensors,
     wanted_outputs,
 )
-from mlops.serving.signatures import Array
+from mlops.serving.signatures import Array, Output
 from mlops.serving.tensors import Reader
 
 _WARM_UPS = 3
@@ -44,7 +44,9 @@ class Served:
         self.manifest = manifest
         self.counts = counts
         self.in_progress = 0
-        self.reader = Reader(manifest.signature, takes_matrix=manifest.layout == "array")
+        self.example = b""
+        self.takes_matrix = manifest.layout == "array"
+        self.reader = Reader(manifest.signature, takes_matrix=self.takes_matrix)
         self.columns = manifest.signature.inputs
         self._ask = predictors.ask_of(predictor)
         self._queue = Queue(self._ask, limits, counts.queue)
@@ -54,21 +56,21 @@ class Served:
         self._is_slow = manifest.flavor == "python"
 
     def warm_up(self, example: bytes) -> None:
-        """Answer the input example a few times; raise `FolderError` if that fails."""
+        """Answer the input example a few times, and keep it to be shown; raise `FolderError` if that fails."""
+        self.example = example
         try:
             for _ in range(_WARM_UPS):
                 request = decode_request(example)
                 batch = self.reader.read(request)
                 arrays, seconds = self.ask(batch)
-                encode(self.response(request, arrays))
+                encode(self.response(request, arrays, wanted_outputs(request, self.outputs)))
         except (BadRequestError, ModelFailedError) as error:
             msg = f"the model does not answer its own {folders.EXAMPLE}: {error}"
             raise FolderError(msg) from error
         self._is_slow = self._is_slow or seconds > _SLOW
 
-    def response(self, request: InferRequest, arrays: dict[str, Array]) -> InferResponse:
-        """Return the body of the answer, with the outputs that were asked for."""
-        wanted = wanted_outputs(request, self.outputs)
+    def response(self, request: InferRequest, arrays: dict[str, Array], wanted: list[Output]) -> InferResponse:
+        """Return the body of the answer, with the outputs `wanted`."""
         return InferResponse(self.name, self.version, output_tensors(arrays, wanted), request.id)
 
     def ask(self, batch: Batch) -> tuple[Outputs, float]:
@@ -77,13 +79,15 @@ class Served:
         arrays = self._ask(batch)
         return arrays, perf_counter() - start
 
-    async def predict(
+    def is_slow(self, rows: int) -> bool:
+        """Whether asking for so many rows would hold the event loop up."""
+        return self._is_slow or rows > _MANY_ROWS
+
+    def ask_in_turn(
         self, batch: Batch, rows: int, client_gone: Callable[[], Awaitable[None]] | None = None
-    ) -> tuple[Outputs, float]:
-        """Return what `ask` returns, by way of the queue where so many rows would hold the event loop up; see `Queue.ask`."""
-        if self._is_slow or rows > _MANY_ROWS:
-            return await self._queue.ask(batch, rows, client_gone)
-        return self.ask(batch)
+    ) -> Awaitable[tuple[Outputs, float]]:
+        """Return what `ask` returns, asked in a thread and together with others; see `Queue.ask`."""
+        return self._queue.ask(batch, rows, client_gone)
 
     def close(self) -> None:
         """Give the queue's thread back; nobody asks any more."""
