@@ -1,11 +1,12 @@
 """What granian calls for each request: look the path up, let its route answer, send the answer.
 
 A route returns an `Answer` or raises a `Refusal`. The rooms behind it: `routing` knows the paths, `offering` those of a model, `inferring`
-asks one, `controlling` loads and unloads, `health` and `metrics` tell how things are.
+asks one, `controlling` loads and unloads, `health` and `metrics` tell how things are, `describing` what the models take and give.
 """
 
 from mlops.serving.answers import Answer, Refusal
 from mlops.serving.controlling import Controlling
+from mlops.serving.describing import Describing
 from mlops.serving.errors import BadRequestError
 from mlops.serving.exchanges import GET, Exchange, Route, Routes, Scope
 from mlops.serving.health import Health
@@ -84,6 +85,7 @@ class Application:
             "/metrics": Route(GET, self._exposition),
             **self.health.routes(),
             **self.controlling.routes(),
+            **Describing(self.repository.loaded).routes(),
         }
 
     async def _metadata(self, _scope: Scope, _exchange: Exchange) -> Answer:
@@ -93,7 +95,7 @@ class Application:
         return Answer(200, SERVER_VERSION.encode(), "text/plain; charset=utf-8")
 
     async def _models(self, _scope: Scope, _exchange: Exchange) -> Answer:
-        return Answer(200, encode({"models": sorted({each.name for each in self.repository.versions() if each.served})}))
+        return Answer(200, encode({"models": list(self.repository.loaded())}))
 
     def exposition(self) -> bytes:
         """Return what Prometheus scrapes."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops.serving import content_types
 from mlops.serving.answers import Answer, Headers
 from mlops.serving.binary import from_bytes, raw_bytes, to_text
 from mlops.serving.dialects import Question, question
@@ -49,10 +50,15 @@ class Message:
         """Return the answer, a serialized ModelInferResponse; see `Dialect.write`."""
         wanted = wanted_outputs(question.request, served.outputs)
         answer = self._response(model_name=served.name, model_version=served.version, id=self._message.id)
+        whole, marks = content_types.marks(question.request, wanted)
+        if whole:
+            answer.parameters[content_types.KEY].string_param = whole
         is_raw = bool(self._message.raw_input_contents) or any(output.datatype not in _FIELDS for output in wanted)
         for output in wanted:
             array = arrays[output.name]
             tensor = answer.outputs.add(name=output.name, datatype=output.datatype, shape=array.shape)
+            if output.name in marks:
+                tensor.parameters[content_types.KEY].string_param = marks[output.name]
             if is_raw:
                 answer.raw_output_contents.append(raw_bytes(array))
             else:

@@ -171,7 +171,7 @@ class _Service:
 
     async def _model_metadata(self, request: Any) -> dict[str, Any]:
         served = self._application.repository.find(request.name, request.version)
-        versions = [each.version for each in self._application.repository.versions(request.name) if each.served]
+        versions = [each.version for each in self._application.repository.loaded()[request.name]]
         made: dict[str, Any] = msgspec.to_builtins(model_metadata(served.name, versions, served.manifest))
         return made
 

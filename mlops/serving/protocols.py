@@ -34,7 +34,7 @@ class RawTensor(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    parameters: dict[str, int]
+    parameters: dict[str, Any] | None
 
 
 class RequestedOutput(msgspec.Struct):
@@ -60,6 +60,7 @@ class InferResponse(msgspec.Struct, omit_defaults=True):
     model_version: str
     outputs: Sequence[Tensor | RawTensor]
     id: str | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class TensorMetadata(msgspec.Struct):

@@ -83,6 +83,11 @@ class Repository:
         """The models that there are, loaded or not."""
         return sorted(self._models)
 
+    def loaded(self) -> dict[str, list[Served]]:
+        """Return what answers, by the names of the models, the latest version of each last."""
+        models = {name: [each.served for each in self.versions(name) if each.served] for name in self.names}
+        return {name: versions for name, versions in models.items() if versions}
+
     def find(self, name: str, version: str = "") -> Served:
         """Return what answers for a version of a model, or for its latest that is loaded; raise `Refusal` where nothing does."""
         known = self.versions(name)
@@ -178,7 +183,7 @@ class Repository:
     def _exchange(self, version: Version, successor: Served | None) -> None:
         """Let requests begin with `successor` from now on, and let go what answered before once its last request is answered."""
         leaving, version.served = version.served, successor
-        self.on_change(version.name, [each.served for each in self.versions(version.name) if each.served])
+        self.on_change(version.name, self.loaded().get(version.name, []))
         if leaving is None:
             return
         if successor is None:
