@@ -71,10 +71,14 @@ class Application:
         except BadRequestError as error:
             answer = Refusal(400, str(error)).answer
         except Exception as error:  # noqa: BLE001 - the last place before granian; a fault of ours must not look like a lost connection
-            self._log.failed("request failed", error, path=scope.path)
-            answer = Refusal(500, "the server failed; its log says how").answer
+            answer = self.fault(error, scope.path).answer
         headers = [("content-type", answer.content_type), *answer.headers, *marks, *self._closing]
         exchange.response_bytes(answer.status, headers, answer.body)
+
+    def fault(self, error: Exception, path: str) -> Refusal:
+        """Log a fault of ours, and return what is said of it."""
+        self._log.failed("request failed", error, path=path)
+        return Refusal(500, "the server failed; its log says how")
 
     def _routes(self) -> Routes:
         """Return the paths that name no model."""

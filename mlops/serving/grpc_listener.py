@@ -89,7 +89,7 @@ class _Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc] # the package sh
 
 
 async def _refuse(_raw: bytes, context: Call) -> Any:
-    await _abort(context, 401, "a token is needed: send the metadata `authorization: Bearer TOKEN`")
+    await _abort(context, Refusal(401, "a token is needed: send the metadata `authorization: Bearer TOKEN`"))
 
 
 def _credentials(tls: Tls) -> Any:
@@ -128,10 +128,8 @@ class _Service:
         async def call(raw: bytes, context: Call) -> bytes:
             try:
                 made: bytes = response(**await answer(_parsed(request, raw))).SerializeToString()
-            except Refusal as refusal:
-                await _abort(context, refusal.answer.status, str(refusal))
-            except BadRequestError as error:
-                await _abort(context, 400, str(error))
+            except Exception as error:  # noqa: BLE001 - the last place before grpc, which would tell the caller of our insides
+                await _abort(context, self._refusal(error, name))
             return made
 
         return grpc.unary_unary_rpc_method_handler(call)
@@ -140,17 +138,23 @@ class _Service:
         try:
             message = _parsed(self._classes["ModelInferRequest"], raw)
             served = self._application.repository.find(message.model_name, message.model_version)
-        except Refusal as refusal:
-            await _abort(context, refusal.answer.status, str(refusal))
-        except BadRequestError as error:
-            await _abort(context, 400, str(error))
-        context.set_trailing_metadata(((VERSION_HEADER, served.version),))
+        except Exception as error:  # noqa: BLE001 - as above
+            await _abort(context, self._refusal(error, "ModelInfer"))
         dialect = Message(message, self._classes["ModelInferResponse"])
         headers = dict(context.invocation_metadata())
         answer = await self._application.inferring.answer(served, dialect, headers, _given(raw))
+        context.set_trailing_metadata((*answer.headers, (VERSION_HEADER, served.version)))
         if answer.status != 200:  # noqa: PLR2004 - what every dialect answers that has an answer
-            await _abort(context, answer.status, msgspec.json.decode(answer.body)["error"])
+            await _abort(context, Refusal(answer.status, msgspec.json.decode(answer.body)["error"]))
         return answer.body
+
+    def _refusal(self, error: Exception, name: str) -> Refusal:
+        match error:
+            case Refusal():
+                return error
+            case BadRequestError():
+                return Refusal(400, str(error))
+        return self._application.fault(error, f"/{SERVICE}/{name}")
 
     async def _server_live(self, _request: Any) -> dict[str, Any]:
         return {"live": True}
@@ -206,6 +210,6 @@ async def _given(raw: bytes) -> bytes:
     return raw
 
 
-async def _abort(context: Call, status: int, message: str) -> Any:
+async def _abort(context: Call, refusal: Refusal) -> Any:
     """End the call with the gRPC status for an HTTP one; never returns."""
-    await context.abort(_CODES.get(status, grpc.StatusCode.INTERNAL), message)
+    await context.abort(_CODES.get(refusal.answer.status, grpc.StatusCode.INTERNAL), str(refusal))

@@ -86,67 +86,6 @@ def test_a_file_of_tokens_that_is_none_is_refused(tmp_path, content, message):
     assert message in str(caught.value)
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    """An authority, and certificates of it for the server and for a client, as openssl makes them."""
-    place = tmp_path_factory.mktemp("keys")
-
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], cwd=place, check=True, capture_output=True)
-
-    openssl(
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-        "-subj",
-        "/CN=authority",
-        "-days",
-        "2",
-    )
-    (place / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    for name in ("server", "client"):
-        openssl(
-            "req",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.csr",
-            "-subj",
-            f"/CN={name}",
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{name}.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-out",
-            f"{name}.pem",
-            "-days",
-            "2",
-            "-extfile",
-            "names",
-        )
-    return place
-
-
 def _trusting(keys, *, with_certificate=False):
     context = ssl.create_default_context(cafile=keys / "ca.pem")
     if with_certificate:

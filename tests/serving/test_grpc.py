@@ -1,6 +1,9 @@
 """gRPC's `inference.GRPCInferenceService`: the same rooms as HTTP, with the messages of the published protocol."""
 
+import signal
 import socket
+import threading
+import time
 
 import grpc
 import numpy as np
@@ -49,8 +52,9 @@ def columns_of(signature):
 class Client:
     """Calls by hand, as any generated stub would."""
 
-    def __init__(self, address):
-        self.channel = grpc.insecure_channel(address)
+    def __init__(self, address, credentials=None):
+        self.address = address
+        self.channel = grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
 
     def __call__(self, name, /, metadata=(), **fields):
         """Return the answer to a call."""
@@ -60,7 +64,8 @@ class Client:
             response_deserializer=MESSAGES[f"{name}Response"].FromString,
         )
         message = fields.pop("raw", None) or MESSAGES[f"{name}Request"](**fields)
-        return call(message, timeout=20, metadata=metadata)
+        answer, self.call = call.with_call(message, timeout=20, metadata=metadata)
+        return answer
 
     def refused(self, name, /, **fields):
         """Return the status and the words with which a call is refused."""
@@ -243,6 +248,52 @@ def test_callers_need_a_token_where_one_is_asked_for(connect, array_folder, canc
     call = infer([tensor()], raw_input_contents=[cancer[0][0].tobytes()])
     assert ask.refused("ModelInfer", **call)[0] == "UNAUTHENTICATED"
     assert ask("ModelInfer", metadata=(("authorization", "Bearer 0123456789abcdef0123"),), **call).model_name == "credit"
+
+
+def test_tls_is_as_over_http(connect, array_folder, keys):
+    """With a certificate only TLS is spoken, and with authorities only to callers who show a certificate of them."""
+    options = ["--tls-cert", keys / "server.pem", "--tls-key", keys / "server.key", "--tls-client-ca", keys / "ca.pem"]
+    plain = connect(array_folder, *options).client
+    assert plain.refused("ServerLive")[0] == "UNAVAILABLE"
+    address = plain.address.replace("127.0.0.1", "localhost")
+    authority = (keys / "ca.pem").read_bytes()
+    strange = Client(address, grpc.ssl_channel_credentials(authority))
+    assert strange.refused("ServerLive")[0] == "UNAVAILABLE"
+    pair = [(keys / f"client.{end}").read_bytes() for end in ("key", "pem")]
+    known = Client(address, grpc.ssl_channel_credentials(authority, *pair))
+    assert known("ServerLive").live
+    for client in (strange, known):
+        client.channel.close()
+
+
+def test_what_names_a_request_comes_back(server, cancer):
+    """The version, the caller's id and the trace stand in the metadata behind the answer."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    metadata = (("x-request-id", "seven"), ("traceparent", trace))
+    server.client("ModelInfer", metadata=metadata, **infer([tensor()], raw_input_contents=[cancer[0][0].tobytes()]))
+    told = dict(server.client.call.trailing_metadata())
+    assert (told["x-mlops-version"], told["x-request-id"]) == ("v1", "seven")
+    assert told["traceparent"].startswith("00-0af7651916cd43dd8448eb211c80319c-")
+
+
+def test_sigterm_finishes_the_calls_in_flight(connect, python_folder):
+    """While it drains the server says that it is not ready; a call that runs is answered; exit code 0."""
+    replica = connect(python_folder, "--drain", "0.5")
+    late = []
+    inputs = [
+        {"name": "a", "datatype": "FP64", "shape": [1], "contents": {"fp64_contents": [1.5]}},
+        {"name": "b", "datatype": "INT64", "shape": [1], "contents": {"int64_contents": [1]}},
+    ]
+    asking = threading.Thread(target=lambda: late.append(Client(replica.client.address)("ModelInfer", **infer(inputs))))
+    asking.start()
+    time.sleep(0.5)
+    replica.process.send_signal(signal.SIGTERM)
+    replica.wait_for("draining")
+    assert not replica.client("ServerReady").ready
+    asking.join()
+    assert list(late[0].outputs[0].contents.fp64_contents) == [2.5]
+    assert replica.process.wait(timeout=10) == 0
+    assert replica.lines()[-1]["is_finished"] is True
 
 
 def test_a_port_in_use_is_one_line_and_exit_code_1(program, array_folder):
