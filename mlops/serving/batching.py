@@ -1,7 +1,9 @@
 """Work-conserving batching: requests for a slow model wait only while the model is busy, and are then asked together.
 
 An idle model takes what comes at once, so that a single caller pays nothing. While it is asked, requests gather; the next batch is as many
-of them, in order, as its rows allow; a request of more rows than that is asked alone and in one piece. Nobody waits longer than the deadline: who would is refused at once, who did is not asked any more.
+of them, in order, as its rows allow; a request of more rows than that is asked alone and in one piece. Callers who were answered together
+ask again together: after a batch the model is given a moment until those have come back whom it answered, else callers part into two groups of
+which one always waits for the other. Nobody waits longer than the deadline: who would is refused at once, who did is not asked any more.
 `models.Served` hands over what takes long; what takes microseconds never comes here.
 """
 
@@ -22,6 +24,8 @@ from mlops.serving.signatures import Array
 
 Batch = Array | dict[str, Array]
 Outputs = dict[str, Array]
+# How long that moment may last: a share of the batch's seconds, and at most so many.
+_MOMENT, _LONGEST_MOMENT = 0.5, 0.005
 _MEMORY = 0.8  # how much of the expected seconds of a batch stays when another was measured
 
 
@@ -47,6 +51,8 @@ class Queue:
         self._thread = ThreadPoolExecutor(1, "predict")
         self._waiting: deque[_Request] = deque()
         self._is_busy = False
+        self._moment: asyncio.TimerHandle | None = None  # runs out when a batch is begun, however few wait
+        self._awaited = 0  # requests that end the moment
         self._begun = 0.0
         self._expected = 0.0  # seconds of a batch
 
@@ -67,8 +73,9 @@ class Queue:
         request = _Request(batch, rows, perf_counter(), loop.create_future())
         self._waiting.append(request)
         self._counts.rows += rows
-        if not self._is_busy:
+        if not self._is_busy or (self._moment and len(self._waiting) >= self._awaited):
             self._take(loop)
+        if not request.is_waiting:
             return await request.answer
         timer = loop.call_later(self._limits.deadline, self._expire, request)
         watch = loop.create_task(_drop(request, client_gone)) if client_gone else None
@@ -114,6 +121,9 @@ class Queue:
 
     def _take(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ask the next batch, if anybody waits."""
+        if self._moment:
+            self._moment.cancel()
+            self._moment = None
         requests = self._next()
         self._is_busy = bool(requests)
         if requests:
@@ -163,7 +173,8 @@ class Queue:
     ) -> None:
         """Give each request what it gets, and go on with those that came meanwhile."""
         self._expected = seconds if not self._expected else _MEMORY * self._expected + (1 - _MEMORY) * seconds
-        self._take(loop)
+        self._awaited = len(requests) + len(self._waiting)
+        self._moment = loop.call_later(min(_MOMENT * seconds, _LONGEST_MOMENT), self._take, loop)
         for request, outcome in zip(requests, outcomes, strict=True):
             if request.answer.done():
                 continue  # its client left while it was asked

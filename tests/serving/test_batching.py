@@ -3,12 +3,14 @@
 import asyncio
 import re
 import threading
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops.serving import batching
 from mlops.serving.batching import Queue
 from mlops.serving.counts import QueueCounts
 from mlops.serving.errors import ClientGoneError, ModelFailedError, OverloadedError
@@ -102,6 +104,43 @@ def test_what_comes_while_the_model_is_busy_is_asked_together():
     assert answers == [[1], [2], [3, 4], [5]]
     assert bench.model.calls == [[0], [1, 2, 3, 4]]
     assert bench.counts.batches.cumulative()[:3] == [("1.0", 1.0), ("2.0", 1.0), ("4.0", 2.0)]
+
+
+def test_who_was_answered_together_is_asked_together_again(monkeypatch):
+    """After a batch the model waits for those whom it answered, beside those who wait already; a single caller is all of them."""
+    monkeypatch.setattr(batching, "_MOMENT", 1e6)
+    monkeypatch.setattr(batching, "_LONGEST_MOMENT", 5.0)
+
+    async def scene():
+        bench = Bench()
+        busy = await bench.hold()
+        waits = bench.send(1)
+        await asyncio.sleep(0)
+        bench.model.let.set()
+        await busy
+        back = bench.send(2)
+        await asyncio.gather(waits, back)
+        return bench, await bench.finish(bench.send(3), bench.send(4))
+
+    begun = time.monotonic()
+    bench, answers = asyncio.run(scene())
+    assert bench.model.calls == [[0], [1, 2], [3, 4]]
+    assert answers == [[4], [5]]
+    assert time.monotonic() - begun < 5
+
+
+def test_the_moment_passes():
+    """Who waits is asked soon, also when those who were answered do not come back."""
+
+    async def scene():
+        bench = Bench()
+        busy = await bench.hold()
+        waits = bench.send(1)
+        return bench, await bench.finish(busy, waits)
+
+    bench, answers = asyncio.run(scene())
+    assert answers == [[1], [2]]
+    assert bench.counts.waits.total < 2
 
 
 def test_a_batch_has_as_many_rows_as_allowed_in_order():
