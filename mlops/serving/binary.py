@@ -68,16 +68,18 @@ def _tensor(head: _Head, rest: memoryview) -> tuple[Tensor, memoryview]:
     if type(size) is not int or not 0 <= size <= len(rest):
         msg = f"input {head.name!r} has the {_SIZE} {size!r}, expected a number of bytes up to {len(rest)}, which are left"
         raise BadRequestError(msg)
-    return Tensor(head.name, head.shape, head.datatype, _data(head, rest[:size])), rest[size:]
+    return Tensor(head.name, head.shape, head.datatype, from_bytes(head.name, head.datatype, head.shape, rest[:size])), rest[
+        size:
+    ]
 
 
-def _data(head: _Head, raw: memoryview) -> Any:
+def from_bytes(name: str, datatype: str, shape: list[int], raw: memoryview) -> Any:
     """Return the values: an array of numbers, which the reader takes like a list, or a list of strings."""
-    dtype = DTYPES.get(head.datatype)
+    dtype = DTYPES.get(datatype)
     if dtype is None or dtype.kind == "O":
-        return _strings(head.name, raw)
-    if len(raw) != prod(head.shape) * dtype.itemsize:
-        msg = f"input {head.name!r} has {len(raw)} bytes, expected {prod(head.shape) * dtype.itemsize} for the shape {head.shape}"
+        return _strings(name, raw)
+    if len(raw) != prod(shape) * dtype.itemsize:
+        msg = f"input {name!r} has {len(raw)} bytes, expected {prod(shape) * dtype.itemsize} for the shape {shape}"
         raise BadRequestError(msg)
     if dtype.kind == "b":  # any other byte than 0 and 1 would be no truth value
         return np.frombuffer(raw, np.uint8) != 0
@@ -95,13 +97,18 @@ def _strings(name: str, raw: memoryview) -> list[str]:
         if stop > len(raw):
             msg = f"input {name!r}, value {len(values)}: its bytes end early"
             raise BadRequestError(msg)
-        try:
-            values.append(str(raw[end:stop], "utf-8"))
-        except UnicodeDecodeError as error:
-            msg = f"input {name!r}, value {len(values)}: not UTF-8: {error.reason}"
-            raise BadRequestError(msg) from None
+        values.append(to_text(name, len(values), raw[end:stop]))
         place = stop
     return values
+
+
+def to_text(name: str, place: int, raw: memoryview | bytes) -> str:
+    """Return the string at `place` of an input; raise `BadRequestError` for bytes that are none."""
+    try:
+        return str(raw, "utf-8")
+    except UnicodeDecodeError as error:
+        msg = f"input {name!r}, value {place}: not UTF-8: {error.reason}"
+        raise BadRequestError(msg) from None
 
 
 def binary_outputs(request: InferRequest, wanted: list[Output]) -> set[str]:

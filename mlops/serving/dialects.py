@@ -5,6 +5,7 @@
 
 from typing import Any, NamedTuple, Protocol
 
+from mlops.serving import content_types
 from mlops.serving.answers import Answer, Headers, Refusal
 from mlops.serving.binary import HEADER, binary_outputs, decode_binary, raw_bytes
 from mlops.serving.models import Served
@@ -18,7 +19,7 @@ from mlops.serving.protocols import (
     output_tensors,
     wanted_outputs,
 )
-from mlops.serving.signatures import Array
+from mlops.serving.signatures import Array, Output
 
 _JSON = "application/json"
 
@@ -61,28 +62,37 @@ class Inference:
         request: InferRequest = question.request
         wanted = wanted_outputs(request, served.outputs)
         binary = binary_outputs(request, wanted)
-        if not binary:
-            return Answer(200, encode(served.response(request, arrays)))
-        return _with_bytes(served, request, arrays, binary)
+        if binary:
+            return _with_bytes(served, request, arrays, wanted, binary)
+        response = served.response(request, arrays, wanted)
+        if request.parameters or request.outputs:
+            content_types.mark(response, request, wanted)
+        return Answer(200, encode(response))
 
 
-def _with_bytes(served: Served, request: InferRequest, arrays: dict[str, Array], binary: set[str]) -> Answer:
-    """Return the answer with the outputs `binary` behind its JSON."""
+def _with_bytes(
+    served: Served, request: InferRequest, arrays: dict[str, Array], wanted: list[Output], binary: set[str]
+) -> Answer:
+    """Return the answer with the outputs `wanted`, those named in `binary` behind its JSON."""
     outputs: list[Tensor | RawTensor] = []
     pieces = []
-    for output in wanted_outputs(request, served.outputs):
+    for output in wanted:
         if output.name in binary:
             array = arrays[output.name]
             pieces.append(raw_bytes(array))
             outputs.append(RawTensor(output.name, list(array.shape), output.datatype, {"binary_data_size": len(pieces[-1])}))
         else:
             outputs.extend(output_tensors(arrays, [output]))
-    head = encode(InferResponse(served.name, served.version, outputs, request.id))
+    response = InferResponse(served.name, served.version, outputs, request.id)
+    content_types.mark(response, request, wanted)
+    head = encode(response)
     return Answer(200, b"".join([head, *pieces]), "application/octet-stream", ((HEADER, str(len(head))),))
 
 
 def question(served: Served, request: InferRequest) -> Question:
     """Return the question that a request of the V2 protocol asks."""
+    if content_types.is_marked(request):
+        request = content_types.apply(request, served.columns, served.outputs, takes_matrix=served.takes_matrix)
     batch = served.reader.read(request)
     return Question(batch, len(next(iter(batch.values())) if isinstance(batch, dict) else batch), request)
 

@@ -15,3 +15,16 @@ class BadRequestError(Exception):
 
 class ModelFailedError(Exception):
     """The model itself failed on input that its signature admits: an answer of 500, for which the caller is not to blame."""
+
+
+class OverloadedError(Exception):
+    """More is asked of a model than it can answer in time: an answer of 503 that says when to come again."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        """Say what is too much, and after how many seconds less is to be expected."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ClientGoneError(Exception):
+    """Nobody waits for the answer any more, and the model was not asked."""

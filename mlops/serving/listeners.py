@@ -14,13 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from mlops.serving.applications import Application
 from mlops.serving.errors import ServingError
+from mlops.serving.exchanges import Answering
+from mlops.serving.tls import Tls
 
 BACKLOG = 1024  # connections that wait to be accepted; also granian's limit of requests at once
+# Bytes of a connection that wait to be read: a head that is longer by a reading is refused. hyper takes no more than 100 headers, and closes
+# a connection whose next head is not there after 30 s.
+_BUFFER = 64 * 1024
 _PROC_FDS = Path("/proc/self/fd")
 _HOLDER: Any = SocketHolder  # its type stub lacks the constructor
 
@@ -87,15 +92,21 @@ class _EmbeddedServer(Server):
     _shd: Any
     _sfd: Any
 
-    def __init__(self, application: Application, listening: socket.socket) -> None:
+    def __init__(self, application: Answering, listening: socket.socket, tls: Tls | None) -> None:
         # HTTP/1.1 only: `Connection: close` is how a replica is drained, and gRPC will have a listener of its own.
         super().__init__(
             application,
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(max_buffer_size=_BUFFER),
             websockets=False,
             backlog=BACKLOG,
             log_enabled=False,
+            ssl_cert=tls.certificate if tls else None,
+            ssl_key=tls.key if tls else None,
+            ssl_protocol_min=SSLProtocols.tls12,
+            ssl_ca=tls.client_authorities if tls else None,
+            ssl_client_verify=bool(tls and tls.client_authorities),
         )
         self._is_uds = listening.family == socket.AF_UNIX
         self._fd = listening.fileno()
@@ -108,10 +119,10 @@ class _EmbeddedServer(Server):
 class Listener:
     """One listening socket that is being served."""
 
-    def __init__(self, application: Application, listening: socket.socket) -> None:
+    def __init__(self, application: Answering, listening: socket.socket, tls: Tls | None = None) -> None:
         """Take `listening` over; granian closes its descriptor when it stops."""
         self._description = os.fstat(listening.fileno()).st_ino
-        self._server: Any = _EmbeddedServer(application, listening)
+        self._server: Any = _EmbeddedServer(application, listening, tls)
         self._path = listening.getsockname() if listening.family == socket.AF_UNIX else None
         listening.detach()
         self.task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._server.serve())

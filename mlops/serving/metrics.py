@@ -1,141 +1,129 @@
-"""Counts and durations of one replica, and how Prometheus reads them.
+"""How Prometheus reads what one replica counts: each family once, with a sample for each version of each model.
 
-Each request costs a few list increments; names and labels are made up when `/metrics` is read. Beside ours (`mlops_*`) stand MLServer's
-(handlers/dataplane.py) and KServe's (python/kserve/kserve/metrics.py) names over the same counts, so that existing dashboards work. Every
-series stands at zero from the start, because `rate()` needs a first point.
+Names and labels are made up when `/metrics` is read. Beside ours (`mlops_*`) stand MLServer's (handlers/dataplane.py) and KServe's
+(python/kserve/kserve/metrics.py) names over the same counts, so that existing dashboards work. Every series stands at zero from the moment
+its version is known, because `rate()` needs a first point.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-# Seconds. One row takes 0.2 ms to 20 ms here; the wide end is for large batches and slow models.
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-Phase = Literal["preprocess", "predict", "postprocess"]
-_FIRST_CODES = (200, 400, 500)
-_FIRST_FAILURE = 400
+from mlops.serving.counts import Histogram, Phase
+from mlops.serving.repositories import State, Version
+
+_Rows = Sequence[tuple[tuple[str, ...], Version]]
+_LABELS = ("model", "version", "track")
+_KSERVE = ("model_name", "version", "track")
+_PHASES: tuple[Phase, ...] = ("preprocess", "predict", "postprocess")
 
 
-class Durations:
-    """A histogram over `BUCKETS`: counts, not cumulative, and the sum in seconds."""
+class Exposition(Collector):
+    """The text of `/metrics` over `versions`, which are asked for at each reading, as `is_ready` is."""
 
-    def __init__(self) -> None:
-        """Start at zero."""
-        self._counts = [0] * (len(BUCKETS) + 1)
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count one duration."""
-        self._counts[bisect_left(BUCKETS, seconds)] += 1
-        self.total += seconds
-
-    @property
-    def count(self) -> int:
-        """How many durations were added."""
-        return sum(self._counts)
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Return (upper bound, count up to it) as Prometheus wants them."""
-        running, result = 0, []
-        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self._counts, strict=True):
-            running += count
-            result.append((bound, float(running)))
-        return result
-
-
-class Metrics(Collector):
-    """What one replica counts: `labels` are model, version and track."""
-
-    def __init__(self, model: str, version: str, track: str) -> None:
-        """Start every series at zero."""
-        self._labels = {"model": model, "version": version, "track": track}
-        self._kserve = {"model_name": model, "version": version, "track": track}
-        self.codes = dict.fromkeys(_FIRST_CODES, 0)
-        self.requests = Durations()
-        self.phases: dict[Phase, Durations] = {"preprocess": Durations(), "predict": Durations(), "postprocess": Durations()}
-        self.rows = 0
-        self.in_progress = 0
-        self.is_ready = False
+    def __init__(self, track: str, versions: Callable[[], Iterable[Version]], is_ready: Callable[[], bool]) -> None:
+        """Register the collector."""
+        self._track = track
+        self._versions = versions
+        self._is_ready = is_ready
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def answered(self, code: int, seconds: float) -> None:
-        """Count one request to infer that was answered with `code` after `seconds`."""
-        self.codes[code] = self.codes.get(code, 0) + 1
-        self.requests.add(seconds)
-
-    def predicted(self, rows: int, preprocess: float, predict: float, postprocess: float) -> None:
-        """Count the rows that the model answered and the seconds of each phase."""
-        self.rows += rows
-        phases = self.phases
-        phases["preprocess"].add(preprocess)
-        phases["predict"].add(predict)
-        phases["postprocess"].add(postprocess)
-
-    def exposition(self) -> bytes:
-        """Return the text that Prometheus scrapes, format 0.0.4."""
+    def text(self) -> bytes:
+        """Return what Prometheus scrapes, format 0.0.4."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called by prometheus_client."""
-        yield from self._ours()
-        yield from self._mlserver()
-        for phase, durations in self.phases.items():
-            yield _histogram(f"request_{phase}_seconds", f"KServe: seconds in {phase}.", self._kserve, durations)
+        rows = [((each.name, each.version, self._track), each) for each in self._versions()]
+        yield from self._ours(rows)
+        yield from _mlserver(rows)
+        for phase in _PHASES:
+            durations = [(labels, each.counts.phases[phase]) for labels, each in rows]
+            yield _histogram(f"request_{phase}_seconds", f"KServe: seconds in {phase}.", durations, _KSERVE)
 
-    def _ours(self) -> Iterator[Metric]:
-        names = list(self._labels)
-        values = list(self._labels.values())
-        requests = CounterMetricFamily("mlops_requests", "Requests to infer, by status code.", labels=[*names, "code"])
-        for code, count in self.codes.items():
-            requests.add_metric([*values, str(code)], count)
-        yield requests
-        yield _histogram(
-            "mlops_request_duration_seconds", "Seconds from the request's head to its answer.", self._labels, self.requests
+    def _ours(self, rows: _Rows) -> Iterator[Metric]:
+        yield _counter("mlops_requests", "Requests to infer, by status code.", _by_code(rows), (*_LABELS, "code"))
+        yield _histogram("mlops_request_duration_seconds", "Seconds from the request's head to its answer.", _durations(rows))
+        predicting = [(labels, each.counts.phases["predict"]) for labels, each in rows]
+        yield _histogram("mlops_predict_duration_seconds", "Seconds inside the model.", predicting)
+        yield _counter("mlops_rows", "Rows that were predicted.", [(labels, each.counts.rows) for labels, each in rows])
+        yield from _queues(rows)
+        yield _counter(
+            "mlops_predictions", "Answers by output and by class or range.", _predictions(rows), (*_LABELS, "output", "bucket")
         )
-        predicting = self.phases["predict"]
-        yield _histogram("mlops_predict_duration_seconds", "Seconds inside the model.", self._labels, predicting)
-        rows = CounterMetricFamily("mlops_rows", "Rows that were predicted.", labels=names)
-        rows.add_metric(values, self.rows)
-        yield rows
-        for name, documentation, value in (
-            ("mlops_requests_in_progress", "Requests to infer that are not answered yet.", self.in_progress),
-            ("mlops_ready", "1 while the replica is ready, else 0.", int(self.is_ready)),
-        ):
-            gauge = GaugeMetricFamily(name, documentation, labels=names)
-            gauge.add_metric(values, value)
-            yield gauge
-
-    def _mlserver(self) -> Iterator[Metric]:
-        names = list(self._labels)
-        values = list(self._labels.values())
-        failures = sum(count for code, count in self.codes.items() if code >= _FIRST_FAILURE)
-        for name, documentation, count in (
-            ("model_infer_request_success", "MLServer: successful requests to infer.", sum(self.codes.values()) - failures),
-            ("model_infer_request_failure", "MLServer: failed requests to infer.", failures),
-        ):
-            counter = CounterMetricFamily(name, documentation, labels=names)
-            counter.add_metric(values, count)
-            yield counter
-        duration = SummaryMetricFamily("model_infer_request_duration", "MLServer: seconds for a request to infer.", labels=names)
-        duration.add_metric(values, self.requests.count, self.requests.total)
-        yield duration
-        rest = CounterMetricFamily("rest_server_requests", "MLServer: requests by REST.", labels=[*names, "status_code"])
-        for code, count in self.codes.items():
-            rest.add_metric([*values, str(code)], count)
-        yield rest
-        yield _histogram("rest_server_requests_duration_seconds", "MLServer: seconds for a request.", self._labels, self.requests)
-        progress = GaugeMetricFamily("rest_server_requests_in_progress", "MLServer: requests being answered.", labels=names)
-        progress.add_metric(values, self.in_progress)
-        yield progress
+        outcomes = (*_LABELS, "outcome")
+        mirrored = [((*labels, name), count) for labels, each in rows for name, count in each.counts.mirrored.items()]
+        yield _counter("mlops_mirrored_requests", "Requests that the mirror drew, by what came of them.", mirrored, outcomes)
+        payloads = [((*labels, name), count) for labels, each in rows for name, count in each.counts.payloads.items()]
+        yield _counter("mlops_payloads", "Requests that the payload log drew, by what came of them.", payloads, outcomes)
+        yield _gauge("mlops_requests_in_progress", "Requests to infer that are not answered yet.", _in_progress(rows))
+        is_ready = self._is_ready()
+        ready = [(labels, int(is_ready and each.state is State.READY)) for labels, each in rows]
+        yield _gauge("mlops_ready", "1 while the replica is ready to answer with this version, else 0.", ready)
 
 
-def _histogram(name: str, documentation: str, labels: dict[str, str], durations: Durations) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(name, documentation, labels=list(labels))
-    family.add_metric(list(labels.values()), durations.cumulative(), durations.total)
+def _queues(rows: _Rows) -> Iterator[Metric]:
+    queues = [(labels, each.counts.queue) for labels, each in rows]
+    yield _gauge("mlops_queue_rows", "Rows that wait for a slow model.", [(labels, queue.rows) for labels, queue in queues])
+    waits = [(labels, queue.waits) for labels, queue in queues]
+    yield _histogram("mlops_queue_duration_seconds", "Seconds that a request waited for a slow model.", waits)
+    batches = [(labels, queue.batches) for labels, queue in queues]
+    yield _histogram("mlops_batch_rows", "Rows that a slow model was asked at once.", batches)
+
+
+def _mlserver(rows: _Rows) -> Iterator[Metric]:
+    successes = [(labels, each.counts.successes) for labels, each in rows]
+    failures = [(labels, each.counts.failures) for labels, each in rows]
+    yield _counter("model_infer_request_success", "MLServer: successful requests to infer.", successes)
+    yield _counter("model_infer_request_failure", "MLServer: failed requests to infer.", failures)
+    summary = SummaryMetricFamily("model_infer_request_duration", "MLServer: seconds for a request to infer.", labels=_LABELS)
+    for labels, durations in _durations(rows):
+        summary.add_metric(labels, durations.count, durations.total)
+    yield summary
+    yield _counter("rest_server_requests", "MLServer: requests by REST.", _by_code(rows), (*_LABELS, "status_code"))
+    yield _histogram("rest_server_requests_duration_seconds", "MLServer: seconds for a request.", _durations(rows))
+    yield _gauge("rest_server_requests_in_progress", "MLServer: requests being answered.", _in_progress(rows))
+
+
+def _predictions(rows: _Rows) -> list[tuple[tuple[str, ...], int]]:
+    return [
+        ((*labels, output, bucket), count) for labels, each in rows for output, bucket, count in each.counts.predictions.samples()
+    ]
+
+
+def _by_code(rows: _Rows) -> list[tuple[tuple[str, ...], int]]:
+    return [((*labels, str(code)), count) for labels, each in rows for code, count in each.counts.codes.items()]
+
+
+def _durations(rows: _Rows) -> list[tuple[tuple[str, ...], Histogram]]:
+    return [(labels, each.counts.requests) for labels, each in rows]
+
+
+def _in_progress(rows: _Rows) -> list[tuple[tuple[str, ...], int]]:
+    return [(labels, each.in_progress) for labels, each in rows]
+
+
+def _counter(name: str, documentation: str, samples: list[Any], labels: tuple[str, ...] = _LABELS) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=labels)
+    for values, count in samples:
+        family.add_metric(values, count)
+    return family
+
+
+def _gauge(name: str, documentation: str, samples: list[Any]) -> Metric:
+    family = GaugeMetricFamily(name, documentation, labels=_LABELS)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _histogram(name: str, documentation: str, samples: list[Any], labels: tuple[str, ...] = _LABELS) -> Metric:
+    family = HistogramMetricFamily(name, documentation, labels=labels)
+    for values, durations in samples:
+        family.add_metric(values, durations.cumulative(), durations.total)
     return family

@@ -34,7 +34,7 @@ class RawTensor(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    parameters: dict[str, int]
+    parameters: dict[str, Any] | None
 
 
 class RequestedOutput(msgspec.Struct):
@@ -60,6 +60,7 @@ class InferResponse(msgspec.Struct, omit_defaults=True):
     model_version: str
     outputs: Sequence[Tensor | RawTensor]
     id: str | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class TensorMetadata(msgspec.Struct):
@@ -153,15 +154,15 @@ def matrix_body(matrix: Array) -> dict[str, Any]:
     return {"inputs": [{"name": MATRIX, "shape": list(matrix.shape), "datatype": "FP64", "data": flat}]}
 
 
-def model_metadata(name: str, version: str, manifest: Manifest) -> ModelMetadata:
-    """Return the metadata, with the inputs in the form that is fastest to read."""
+def model_metadata(name: str, versions: list[str], manifest: Manifest) -> ModelMetadata:
+    """Return the metadata of one of the loaded `versions`, with the inputs in the form that is fastest to read."""
     signature = manifest.signature
     inputs = [TensorMetadata(column.name, column.datatype, [-1]) for column in signature.inputs]
     if manifest.layout == "array" and len(signature.inputs) > 1:
         inputs = [TensorMetadata(MATRIX, "FP64", [-1, len(signature.inputs)])]
     return ModelMetadata(
         name=name,
-        versions=[version],
+        versions=versions,
         platform="python_columns" if manifest.flavor == "python" else "onnx_onnxv1" if manifest.onnx else "sklearn_skops",
         inputs=inputs,
         outputs=[TensorMetadata(output.name, output.datatype, list(output.shape)) for output in signature.outputs],

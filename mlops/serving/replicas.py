@@ -7,39 +7,57 @@ after `drain` seconds what is in flight is finished.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from mlops.serving.applications import Application
+from mlops.serving.applications import SERVER_NAME, SERVER_VERSION, Application
+from mlops.serving.boards import Seat
 from mlops.serving.errors import ServingError
+from mlops.serving.guards import Guard, Tokens
+from mlops.serving.health import Health
+from mlops.serving.layouts import Layout
+from mlops.serving.limits import Limits
 from mlops.serving.listeners import Listener
 from mlops.serving.logs import Log
-from mlops.serving.metrics import Metrics
-from mlops.serving.models import Served, open_model
 from mlops.serving.parents import watch_parent
+from mlops.serving.repositories import Repository
+from mlops.serving.tls import Tls
+
+if TYPE_CHECKING:
+    from mlops.serving.grpc_listener import GrpcListener
+_SHARE_INTERVAL = 1.0  # seconds
 
 
 @dataclass(frozen=True)
 class Replica:
-    """What one replica serves, where, and within which limits: `drain` and `grace` in seconds, `max_body` in bytes."""
+    """What one replica serves, where, and within which limits: `drain` and `grace` in seconds, `grpc` host and port.
 
-    folder: Path
-    name: str
-    version: str
+    `name` and `version` are those of its only model, or None where it serves a repository.
+    """
+
+    layout: Layout
+    name: str | None
+    version: str | None
+    is_controlled: bool
     track: str
     public: socket.socket
     private: socket.socket | None
     is_shared: bool
+    grpc: tuple[str, int] | None
     drain: float
     grace: float
-    max_body: int
+    limits: Limits
     parent: int | None
+    tokens: Tokens | None
+    tls: Tls | None
+    seat: Seat | None = None
 
 
 def run(replica: Replica) -> int:
@@ -48,45 +66,82 @@ def run(replica: Replica) -> int:
 
 
 async def _live(replica: Replica) -> int:
-    log = Log({"model": replica.name, "version": replica.version, "track": replica.track})
-    application = Application(
-        replica.name, replica.version, Metrics(replica.name, replica.version, replica.track), log, replica.max_body
-    )
+    log, application = _opened(replica)
     stop = _stop_event()
     watcher = watch_parent(replica.parent, stop.set) if replica.parent is not None else None
     address = _shown(replica.public)
     listeners = [Listener(application, replica.private)] if replica.private else []
+    guarded = Guard(application, replica.tokens) if replica.tokens else application
+    sharing = asyncio.create_task(_share(application, replica.seat)) if replica.seat else None
     # A socket of its own is served at once and says that it is loading; a shared one belongs to the siblings until we are ready.
     if not replica.is_shared:
-        listeners.append(Listener(application, replica.public))
-    log.write("info", "starting", pid=os.getpid(), address=address)
-    served = await _load(replica, stop)
-    if served is not None:
-        application.start(served)
+        listeners.append(Listener(guarded, replica.public, replica.tls))
+    calls = [_grpc_listener(application, replica)] if replica.grpc else []
+    addresses = {"address": address, **({"grpc": calls[0].address} if calls else {})}
+    log.write("info", "starting", pid=os.getpid(), **addresses)
+    if await _load(application.repository, stop):
+        application.health.is_started = True
+        # What was loaded stays: the collector need not look through it again and again while requests are answered.
+        gc.collect()
+        gc.freeze()
         if replica.is_shared:
-            listeners.append(Listener(application, replica.public))
-        log.write("info", "ready", address=address)
-    fault = await _wait(stop, listeners)
-    is_finished = await _drain(replica, application, listeners, log)
-    if watcher:
-        watcher.cancel()
+            listeners.append(Listener(guarded, replica.public, replica.tls))
+        log.write("info", "ready", **addresses)
+    fault = await _wait(stop, [*listeners, *calls])
+    is_finished = await _drain(replica, application, listeners, calls, log)
+    for each in (watcher, sharing):
+        if each:
+            each.cancel()
     if fault:
         raise ServingError(fault)
-    if served is None or not is_finished:
+    if not (application.health.is_started and is_finished):
         os._exit(0)  # a thread still loads or predicts, and nobody waits for what it brings
     return 0
 
 
-async def _drain(replica: Replica, application: Application, listeners: list[Listener], log: Log) -> bool:
+def _opened(replica: Replica) -> tuple[Log, Application]:
+    """Return the log and the application, with nothing loaded yet."""
+    known = {"model": replica.name, "version": replica.version} if replica.name and replica.version else {}
+    log = Log({**known, "track": replica.track})
+    health = Health(replica.name or SERVER_NAME, replica.version or SERVER_VERSION)
+    repository = Repository(replica.layout, log, replica.limits)
+    application = Application(
+        repository, health, replica.track, log, replica.limits, replica.version, is_controlled=replica.is_controlled
+    )
+    return log, application
+
+
+async def _share(application: Application, seat: Seat) -> None:
+    """Keep what this worker counted where the others read it."""
+    application.share = seat.shared
+    while True:
+        application.exposition()
+        await asyncio.sleep(_SHARE_INTERVAL)
+
+
+def _grpc_listener(application: Application, replica: Replica) -> "GrpcListener":
+    if not find_spec("grpc"):
+        msg = "--grpc needs the package grpcio, which is not installed: pip install 'mlops[grpc]'"
+        raise ServingError(msg)
+    from mlops.serving.grpc_listener import GrpcListener
+
+    return GrpcListener(application, replica)
+
+
+async def _drain(
+    replica: Replica, application: Application, listeners: list[Listener], calls: list["GrpcListener"], log: Log
+) -> bool:
     """Send every caller away, finish what is in flight and stop; return whether it was finished within the grace."""
     application.drain()
     log.write("info", "draining", seconds=replica.drain)
-    if replica.is_shared and application.is_started:
+    # Workers are drained all at once: who stayed away from the socket would leave callers to nobody.
+    if replica.is_shared and replica.seat is None and application.health.is_started:
         listeners[-1].stop_accepting()
-    if application.is_started:
+    if application.health.is_started:
         await asyncio.sleep(replica.drain)
     # The private socket, which is the first, is the last to go: health is told until the end.
-    is_finished = all([await each.stop(replica.grace) for each in reversed(listeners)])
+    every: list[Listener | GrpcListener] = [*calls, *reversed(listeners)]
+    is_finished = all([await each.stop(replica.grace) for each in every])
     log.write("info" if is_finished else "warning", "stopped", is_finished=is_finished)
     return is_finished
 
@@ -100,18 +155,19 @@ def _stop_event() -> asyncio.Event:
     return stop
 
 
-async def _load(replica: Replica, stop: asyncio.Event) -> Served | None:
-    """Return the model, loaded and warm, or None when the replica is to stop before."""
+async def _load(repository: Repository, stop: asyncio.Event) -> bool:
+    """Load all models; return whether that was done before the replica was told to stop. Raises `ServingError` for one that fails."""
     loop = asyncio.get_running_loop()
-    loading = loop.run_in_executor(None, open_model, replica.folder, replica.name, replica.version)
-    stopping = loop.create_task(stop.wait())
-    either: set[asyncio.Future[Any]] = {loading, stopping}
+    loading, stopping = loop.create_task(repository.load_all()), loop.create_task(stop.wait())
+    either: set[asyncio.Task[Any]] = {loading, stopping}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    return loading.result() if loading.done() else None
+    if loading.done():
+        loading.result()
+    return loading.done()
 
 
-async def _wait(stop: asyncio.Event, listeners: list[Listener]) -> str | None:
+async def _wait(stop: asyncio.Event, listeners: "list[Listener | GrpcListener]") -> str | None:
     """Wait for the end; return what is wrong if it came from a listener and not from a signal."""
     stopping = asyncio.get_running_loop().create_task(stop.wait())
     ends: set[asyncio.Future[Any]] = {stopping, *(each.task for each in listeners)}

@@ -27,6 +27,7 @@ _WORDS = {
     **dict.fromkeys(FLOATS, "a number"),
     **dict.fromkeys(INTEGERS, "an integer"),
 }
+_FLOAT = {float}
 _NUMBERS = FLOATS | INTEGERS | {"BOOL"}
 _Place = Callable[[int], tuple[Column, int]]  # the column and row of a position in the flat data
 _MATRIX_DIMENSIONS = 2
@@ -105,14 +106,29 @@ class _MatrixLimits:
             _refuse(
                 f"input {_shown(tensor.name)} has the shape {tensor.shape}, expected [n, {len(self._columns)}], the columns {names}"
             )
+        if self._is_plain(tensor):
+            matrix = np.array(tensor.data, np.float64).reshape(rows, width)
+            self._check(matrix, has_null=False)
+            return matrix
         _check_datatype(tensor, _NUMBERS, "a number datatype")
-        values = _flat(tensor)
+        values = flat_data(tensor)
         has_null = _check_types(values, tensor.datatype, null_allowed=True, place=self._place)
         matrix = (
             _to_array(values, tensor.datatype, self._place, has_null=has_null).reshape(rows, width).astype(np.float64, copy=False)
         )
         self._check(matrix, has_null=has_null)
         return matrix
+
+    def _is_plain(self, tensor: Tensor) -> bool:
+        """Whether nothing but the limits is left to be looked at, as in most requests: flat, all floats, as many as the shape says."""
+        data, shape = tensor.data, tensor.shape
+        return (
+            tensor.datatype == "FP64"
+            and type(data) is list
+            and len(data) == shape[0] * shape[1]
+            and shape[0] > 0
+            and set(map(type, data)) == _FLOAT
+        )
 
     def _check(self, matrix: Array, *, has_null: bool) -> None:
         if has_null:
@@ -142,7 +158,7 @@ def _read_column(tensor: Tensor, column: Column) -> Array:
     if not tensor.shape or tensor.shape[1:] not in ([], [1]):
         _refuse(f"input {column.name!r} has the shape {tensor.shape}, expected [n] or [n, 1]")
     _check_datatype(tensor, _accepted(column.datatype), column.datatype)
-    values = _flat(tensor)
+    values = flat_data(tensor)
 
     def place(position: int) -> tuple[Column, int]:
         return column, position
@@ -173,7 +189,7 @@ def _check_datatype(tensor: Tensor, accepted: frozenset[str], expected: str) -> 
         _refuse(f"input {_shown(tensor.name)} has the {known}datatype {_shown(tensor.datatype)}, expected {expected}")
 
 
-def _flat(tensor: Tensor) -> list[Any]:
+def flat_data(tensor: Tensor) -> list[Any]:
     """Return the data, a list or an array, flat in row-major order; there is at least one row, and as many values as the shape says."""
     shape, data = tensor.shape, tensor.data
     if min(shape) < 1:

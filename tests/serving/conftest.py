@@ -18,6 +18,8 @@ import pytest
 from mlops.serving import folders, protocols, sklearn_files
 from mlops.serving.signatures import Column, Output, Signature
 
+import open_inference
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -57,7 +59,10 @@ def ask(connection, method, path, body=None, headers=None):
         method, path, body, {"content-type": "application/json", **(headers or {})} if body is not None else headers or {}
     )
     answer = connection.getresponse()
-    return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    reply = Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    if reply.body and reply.headers.get("content-type") == "application/json":
+        open_inference.check(method, path, reply.status, "application/json", reply.json)
+    return reply
 
 
 @dataclass
@@ -115,8 +120,9 @@ def environment():
 
 
 def command(folder, *options):
-    """Return the argv of a replica."""
-    return [sys.executable, "-m", "mlops.serving", "--model", str(folder), *map(str, options)]
+    """Return the argv of a replica, of a repository where there is no folder."""
+    only = ["--model", str(folder), "--name", "credit"] if folder else []
+    return [sys.executable, "-m", "mlops.serving", *only, *map(str, options)]
 
 
 @pytest.fixture(scope="session")
@@ -132,9 +138,7 @@ def start(tmp_path_factory):
         if "--fd" not in options and "--bind" not in options:
             options = (*options, "--bind", "127.0.0.1:0")
         with (place / "log").open("wb") as log:
-            process = subprocess.Popen(
-                command(folder, "--name", "credit", *own, *options), stderr=log, cwd=ROOT, env=environment(), **popen
-            )
+            process = subprocess.Popen(command(folder, *own, *options), stderr=log, cwd=ROOT, env=environment(), **popen)
         replica = Running(process, place / "log", place / "p.sock")
         running.append(replica)
         host, _, port = replica.wait_for("ready" if ready else "starting")["address"].rpartition(":")
@@ -291,6 +295,103 @@ def python_folder(tmp_path_factory):
     example = protocols.request_body(signature, {"a": np.array([9.0]), "b": np.array([2])})
     folders.write(folder, folders.Manifest(signature=signature, flavor="python", layout="columns", entry="adding:load"), example)
     return folder
+
+
+def write_adding(root, version, plus, name="adding"):
+    """Write root/name/version: a model that adds `plus`, and sleeps for as many seconds as its input says, below 5."""
+    folder = root / name / version
+    (folder / "code").mkdir(parents=True, exist_ok=True)
+    (folder / "code" / "adding_one.py").write_text(
+        "import time\n"
+        "class Model:\n"
+        "    def predict(self, columns):\n"
+        "        time.sleep(float(columns['a'].max()) if columns['a'].max() < 5 else 0)\n"
+        f"        return {{'sum': columns['a'] + {plus}}}\n"
+        "def load(folder):\n"
+        "    return Model()\n"
+    )
+    signature = Signature(inputs=(Column("a", "FP64"),), outputs=(Output("sum", "FP64", (-1,)),))
+    example = protocols.request_body(signature, {"a": np.array([9.0])})
+    manifest = folders.Manifest(signature=signature, flavor="python", layout="columns", entry="adding_one:load")
+    folders.write(folder, manifest, example)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_version():
+    """Give the function that writes a version of a model into a repository."""
+    return write_adding
+
+
+@pytest.fixture(scope="session")
+def start_repository(start):
+    """Give the function that starts a replica of a repository."""
+
+    def begin(root, *options, **popen):
+        return start(None, "--repository", root, *options, **popen)
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory):
+    """An authority, and certificates of it for the server and for a client, as openssl makes them."""
+    place = tmp_path_factory.mktemp("keys")
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=place, check=True, capture_output=True)
+
+    openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+        "-subj",
+        "/CN=authority",
+        "-days",
+        "2",
+    )
+    (place / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    for name in ("server", "client"):
+        openssl(
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            f"{name}.key",
+            "-out",
+            f"{name}.csr",
+            "-subj",
+            f"/CN={name}",
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{name}.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-out",
+            f"{name}.pem",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+        )
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 import json
 import struct
 
+import grpc
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import RandomForestRegressor
 
-from mlops.serving import protocols
+from mlops.serving import grpc_messages, protocols
 from mlops.serving.signatures import Column, Output, Signature
 
 INFER = "/v2/models/credit/infer"
@@ -29,7 +30,8 @@ def regressor(diabetes, write_folder, start, tmp_path_factory):
     rows, model, names = diabetes
     signature = Signature(tuple(Column(name, "FP64") for name in names), (Output("predict", "FP64", (-1,)),))
     folder = tmp_path_factory.mktemp("models") / "diabetes"
-    return start(write_folder(folder, model, signature, protocols.matrix_body(rows[:1]), layout="array"))
+    written = write_folder(folder, model, signature, protocols.matrix_body(rows[:1]), layout="array")
+    return start(written, "--grpc", "127.0.0.1:0")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def texts(values):
 
 
 def test_all_protocols_give_the_same_bits(diabetes, regressor):
-    """JSON, bytes in, bytes out, V1, MLflow's four forms and CSV answer the same rows with the same bits."""
+    """JSON, bytes in, bytes out, gRPC, content types, V1, MLflow's four forms and CSV answer the same rows with the same bits."""
     rows, model, names = diabetes
     expected = model.predict(rows).tolist()
     records = [dict(zip(names, row, strict=True)) for row in rows.tolist()]
@@ -64,6 +66,13 @@ def test_all_protocols_give_the_same_bits(diabetes, regressor):
     assert head["id"] == "7"
     assert head["outputs"] == [{"name": "predict", "shape": [40], "datatype": "FP64", "parameters": {"binary_data_size": 320}}]
     assert np.frombuffer(answer.body[length:], "<f8").tolist() == expected
+    assert _by_grpc(regressor, contents={"fp64_contents": rows.ravel().tolist()}) == expected
+    assert _by_grpc(regressor, raw=[rows.tobytes()]) == expected
+    frame = [
+        {"name": name, "shape": [40], "datatype": "FP64", "data": rows[:, place].tolist()} for place, name in enumerate(names)
+    ]
+    framed = regressor.ask("POST", INFER, {"inputs": frame, "parameters": {"content_type": "pd"}}).json
+    assert framed["outputs"][0]["data"] == expected
     lines = [",".join(names), *(",".join(map(repr, row)) for row in rows.tolist())]
     for path, content, content_headers in [
         ("/v1/models/credit:predict", {"instances": rows.tolist()}, JSON),
@@ -78,6 +87,19 @@ def test_all_protocols_give_the_same_bits(diabetes, regressor):
     ]:
         answer = regressor.ask("POST", path, content, content_headers)
         assert (answer.status, answer.json) == (200, {"predictions": expected}), (path, content)
+
+
+def _by_grpc(server, contents=None, raw=()):
+    """Return what gRPC answers to forty rows as a typed list or as bytes."""
+    classes = grpc_messages.message_classes()
+    tensor = {"name": "input", "datatype": "FP64", "shape": [40, 10], **({"contents": contents} if contents else {})}
+    message = classes["ModelInferRequest"](model_name="credit", inputs=[tensor], raw_input_contents=raw)
+    with grpc.insecure_channel(server.wait_for("ready")["grpc"]) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer", None, classes["ModelInferResponse"].FromString)
+        answer = call(message.SerializeToString(), timeout=20)
+    if raw:
+        return np.frombuffer(answer.raw_output_contents[0], "<f8").tolist()
+    return list(answer.outputs[0].contents.fp64_contents)
 
 
 def test_text_gaps_and_truth_values_survive_in_every_protocol(frame_folder, classifier, mixed):
@@ -175,7 +197,7 @@ def test_malformed_bytes_are_refused(regressor, tensor, raw, length, message):
         ("/v1/models/credit:predict", {"instances": [{"age": 1.0}]}, JSON, 400, "missing inputs: 'sex'"),
         ("/v1/models/credit:predict", b"{", JSON, 400, "not JSON"),
         ("/v1/models/credit:predict", b"[]", JSON, 400, "does not follow KServe's V1 protocol: Expected `object`"),
-        ("/v1/models/other:predict", {"instances": []}, JSON, 404, "nothing at"),
+        ("/v1/models/other:predict", {"instances": []}, JSON, 404, "there is no model 'other'"),
         ("/invocations", {}, JSON, 400, "exactly one"),
         ("/invocations", {"inputs": {}, "instances": []}, JSON, 400, "exactly one"),
         ("/invocations", {"inputs": {"age": 3}}, JSON, 400, "no list under 'age'"),
@@ -205,7 +227,7 @@ def test_health_version_and_index_of_every_protocol(regressor):
     assert regressor.ask("GET", "/v1/models").json == {"models": ["credit"]}
     index = regressor.ask("POST", "/v2/repository/index", {})
     assert index.json == [{"name": "credit", "version": "1", "state": "READY", "reason": ""}]
-    assert regressor.ask("GET", "/v2").json["extensions"] == ["binary_tensor_data"]
+    assert regressor.ask("GET", "/v2").json["extensions"] == ["binary_tensor_data", "model_repository"]
 
 
 def test_requests_of_every_protocol_are_counted(regressor):

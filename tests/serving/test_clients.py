@@ -1,0 +1,55 @@
+"""The clients that Triton and KServe publish work unchanged, over HTTP and gRPC, and tell the bits that the model gave."""
+
+import shutil
+
+import pytest
+
+import public_clients
+
+
+@pytest.fixture(scope="module")
+def server(array_folder, start_repository, tmp_path_factory):
+    """A repository of one model that may be loaded and unloaded, over HTTP and gRPC."""
+    root = tmp_path_factory.mktemp("repository")
+    shutil.copytree(array_folder, root / "cancer" / "1")
+    return start_repository(root, "--model-control", "explicit", "--grpc", "127.0.0.1:0")
+
+
+@pytest.fixture(scope="module")
+def outputs(cancer):
+    """What the estimator itself says of five rows."""
+    matrix, estimator, _ = cancer
+    return {"predict": estimator.predict(matrix[:5]).tolist(), "predict_proba": estimator.predict_proba(matrix[:5]).tolist()}
+
+
+@pytest.fixture(scope="module")
+def ask(server, cancer):
+    """Give the function that asks of five rows by all clients of a publisher."""
+    http, grpc = ":".join(map(str, server.address)), server.wait_for("ready")["grpc"]
+    return lambda clients: public_clients.ask_all(clients, http, grpc, "cancer", cancer[0][:5].tolist())
+
+
+def test_tritons_clients_work_unchanged(ask, outputs):
+    """Health, metadata, the index, inference as JSON and as bytes, unload and load."""
+    told = ask("triton")
+    assert told["http"].pop("json") == outputs
+    assert told["http"]["model"]["inputs"] == [{"name": "input", "datatype": "FP64", "shape": [-1, 30]}]
+    assert told["grpc"]["model"]["inputs"] == [{"name": "input", "datatype": "FP64", "shape": ["-1", "30"]}]
+    for found in told.values():
+        assert [found[key] for key in ("live", "ready", "model ready", "version ready")] == [True] * 4
+        assert "model_repository" in found["server"]["extensions"]
+        assert (found["model"]["name"], found["model"]["versions"]) == ("cancer", ["1"])
+        assert found["index"] == [["cancer", "1", "READY"]]
+        assert found["binary"] == outputs
+        assert found["unloaded"] == [False, True]
+        assert "model 'cancer' is not loaded" in found["refused"]
+        assert found["loaded"] == [True, outputs["predict"]]
+
+
+def test_kserves_clients_work_unchanged(ask, outputs):
+    """Health, inference as JSON and as bytes, and the V1 protocol."""
+    told = ask("kserve")
+    assert told["http"].pop("v1 ready") is True
+    assert told["http"].pop("v1") == outputs["predict"]
+    for found in told.values():
+        assert found == {"live": True, "ready": True, "model ready": True, "binary": outputs, "json": outputs}
