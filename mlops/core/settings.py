@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 from urllib.parse import quote
 
-from pydantic import AfterValidator, ByteSize, ConfigDict, Field
+from pydantic import AfterValidator, ByteSize, ConfigDict, Field, model_validator
 
 from mlops.core.addresses import Address  # noqa: TC001 - pydantic reads the annotations
 from mlops.core.specs import SECRET, Spec
@@ -56,6 +56,40 @@ def _without_secret(url: str) -> str:
         message = "a URL with a password would be in plans and logs: leave it out, and name a secret (secret: NAME)"
         raise ValueError(message)
     return url
+
+
+_HOST = r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:\d{1,5})?"
+_ENGINE = re.compile(rf"unix:///[^\s]+|tcp://{_HOST}|ssh://([A-Za-z0-9_][\w.-]*@)?{_HOST}(/[^\s]+)?")
+
+
+class Engine(Spec):
+    """A Docker engine, in the words of `docker --host` and `--tlsverify`."""
+
+    host: str | None = Field(
+        default=None,
+        description="`unix:///SOCKET`, `tcp://HOST:2376` or `ssh://USER@HOST`; what DOCKER_HOST says, or this machine's, where absent",
+    )
+    tls: Annotated[str, Field(pattern=r"^[/~]")] | Literal[False] | None = Field(
+        default=None,
+        description="Folder of `ca.pem`, `cert.pem` and `key.pem` for tcp; `false` where the port is open to all who reach it",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.host is not None and not _ENGINE.fullmatch(self.host):
+            message = f"'{self.host}' is no engine: write unix:///SOCKET, tcp://HOST:PORT or ssh://USER@HOST"
+            raise ValueError(message)
+        is_tcp = self.host is not None and self.host.startswith("tcp://")
+        if is_tcp and self.tls is None:
+            message = f"{OPEN_TO_ALL}: name the folder of the certificates (tls), or say that it is meant so (tls: false)"
+            raise ValueError(message)
+        if self.tls is not None and not is_tcp:
+            message = "tls belongs to an engine behind tcp://"
+            raise ValueError(message)
+        return self
+
+
+OPEN_TO_ALL = "without TLS everybody who reaches the port of the engine is root there"
 
 
 class StoreSettings(Spec):
