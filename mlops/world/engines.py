@@ -162,7 +162,7 @@ def _unreached(error: OSError, name: str, host: str) -> WorldError | None:
             found: WorldError | None = Refused(f"{name} was not trusted, or did not trust us: {error}", hint)
         case FileNotFoundError():
             hint = "start it, or say where it is (engine.host, or DOCKER_HOST)"
-            found = Refused(f"there is no Docker engine at {host}: no such socket", hint)
+            found = Unavailable(f"there is no Docker engine at {host}: no such socket", hint)  # or it is being started anew
         case PermissionError():
             found = Refused(f"you have no permission on {path}, the socket of the Docker engine", _who_may(path))
         case ConnectionRefusedError():
