@@ -42,7 +42,7 @@ class Route:
 class Probe:
     """Ask `times` times through the route, as a client does and on new connections, and add whose version header comes to `Seen.answers`.
 
-    Answers to users' requests may be counted too, where the driver sees their headers.
+    Another number than that of the last Probe begins a new count. Answers to users' requests may be counted too, where the driver sees their headers.
     """
 
     number: int  # of the route

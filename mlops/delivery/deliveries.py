@@ -20,6 +20,7 @@ Phase = Literal["clearing", "stepping", "retiring", "aborting", "finished"]
 Part = Literal["clear", "scale", "route", "wait"]
 Result = Literal["delivered", "aborted", "stranded"]
 Outcome = Literal["pass", "fail", "inconclusive", "error"]
+UNATTENDED = 60.0  # seconds between two looks from which on nobody is said to have looked
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,10 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One look at the world. What cannot be read is None or left out, with the reason in `trouble`: a look never fails."""
+    """One look at the world. A look never fails: what cannot be read is None or left out, with the reason in `trouble`.
+
+    `blind`: the replicas could not be looked at, and both tracks mean nothing; persons and deadlines are still heeded then.
+    """
 
     now: float  # UTC, seconds since 1970
     stable: Replicas = field(default_factory=Replicas)
@@ -134,6 +138,7 @@ class Seen:
     readings: tuple[Reading, ...] = ()
     ran: tuple[Ran, ...] = ()
     trouble: str = ""
+    blind: bool = False
 
     def of(self, track: Track) -> Replicas:
         """Return one of the tracks."""
@@ -176,12 +181,13 @@ class Delivery:
     phase: Phase = "stepping"
     stage: int = 0
     part: Part = "scale"
+    kept: int = 0  # replicas of the stable version that stand
     since: float = 0.0  # when this part began
     best: int = 0  # the most ready replicas in this part
     traffic: Traffic = field(default_factory=Traffic)  # as asked for last
     route: int = 0  # number of that asking
     heard: int = 0  # seq of the last wish that was heeded
-    promoted: int = -1  # the stage whose wait is over because a person said so
+    over: int = -1  # the stage whose wait is over: a gate or an analysis said yes, or a person
     held: str = ""  # why a person holds the delivery here
     doubt: str = ""  # why the analysis cannot tell: a person must
     window: Window | None = None
