@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import kinds as kinds_room
 from mlops.composing import compositions
 from mlops.composing.origins import Places
+from mlops.core import specs
 from mlops.core.errors import MlopsError, PlanError, StateError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.plans import Do
@@ -22,7 +23,7 @@ from mlops.engine.retrying import Retries
 from mlops.policies import judging
 from mlops.stores.maintaining import Maintenance
 from mlops.stores.sql import SqlStore
-from mlops.world import chance, hosts, owners, rego
+from mlops.world import chance, hosts, owners, rego, secrets
 from mlops.world.doors import STATE, Doors
 from mlops.world.interrupts import Interrupts
 
@@ -257,12 +258,30 @@ class Project:
             self.store.release(lease)
 
     def _executor(self, plan: Plan) -> Executor:
-        from mlops.executors.local import Local
         from mlops.executors.needs import Needs
 
-        needs = Needs(self.settings.executor, hosts.cores())
-        needs.check(step for step in plan.steps if step.do is Do.RUN)
-        return Local(partial(run_step, self.place), needs, self.root / STATE / "logs" / self.run)
+        settings, outputs = self.settings.executor, self.root / STATE / "logs" / self.run
+        steps = [step for step in plan.steps if step.do is Do.RUN]
+        run = partial(run_step, self.place)
+        if settings.type == "docker" and not all(step.here for step in steps):
+            from mlops import boxing
+            from mlops.executors.docker import Docker
+
+            into, cores = boxing.boxing(self.place, settings, self._secrets_of)
+            needs = Needs(settings, cores)
+            needs.check(steps)
+            return Docker(into, run, needs, outputs)
+        from mlops.executors.local import Local
+
+        needs = Needs(settings, hosts.cores())
+        needs.check(steps)
+        return Local(run, needs, outputs)
+
+    def _secrets_of(self, step: Step) -> Mapping[str, str]:
+        """Return the secrets that the step names, as environment variables; those that are not there it asks for in vain."""
+        marked = specs.marked(_ops()[step.verb], specs.SECRET)
+        names = {leaf for path, leaf in specs.walk(step.op) if isinstance(leaf, str) and specs.is_marked(path, marked)}
+        return secrets.found(names)
 
 
 @dataclass(frozen=True)

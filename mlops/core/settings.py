@@ -113,12 +113,37 @@ class StepLimits(Spec):
     gpus: int | None = Field(default=None, ge=0, description="GPUs that the step alone sees, in CUDA_VISIBLE_DEVICES")
     memory: ByteSize | None = Field(default=None, description="Memory that each of its processes may take: 2GiB")
     timeout: float | None = Field(default=None, gt=0, description="Seconds that it may take")
+    network: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="With type docker: the network of its container, as `docker run --network`; none where absent",
+    )
+
+
+class Mount(Spec):
+    """A folder or file that containers see, in the words of `docker run --mount`."""
+
+    source: str = Field(pattern=r"^/[^,]*$", description="Its path on the machine of the engine")
+    target: str | None = Field(default=None, pattern=r"^/[^,]*$", description="Its path in the container; the same where absent")
+    readonly: bool = Field(default=True, description="Whether containers may not write to it")
 
 
 class ExecutorSettings(Spec):
     """Where steps run, and what they may take."""
 
-    type: Literal["local"] = Field(default="local", description="Processes on this machine")
+    type: Literal["local", "docker"] = Field(
+        default="local", description="local: processes on this machine; docker: a container for each step"
+    )
+    image: str | None = Field(
+        default=None, pattern=r"^[^\s-]\S*$", description="With type docker: the image with mlops in it; the engine must have it"
+    )
+    python: str = Field(
+        default="python3", pattern=r"^[^\s-]\S*$", description="With type docker: the interpreter in the image that has mlops"
+    )
+    engine: Engine = Field(default=Engine(), description="With type docker: the engine; it must be on this machine")
+    mounts: tuple[Mount, ...] = Field(
+        default=(), description="With type docker: what containers see beside the project and its artifacts"
+    )
     workers: int | None = Field(default=None, ge=1, le=256, description="Steps at a time; one per core where absent")
     cpus: int | None = Field(
         default=None, ge=1, description="Processors that steps share; the cores, or `workers` if that is more, where absent"
@@ -137,6 +162,18 @@ class ExecutorSettings(Spec):
     limits: dict[str, StepLimits] = Field(
         default={}, description="By pattern of addresses or steps (`model.*`, `model.credit/fit`); the last one that fits wins"
     )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.type == "docker" and self.image is None:
+            message = "an executor of type docker needs an image: name one that has mlops in it (image)"
+            raise ValueError(message)
+        meant: list[str] = [name for name in ("image", "python", "engine", "mounts") if name in self.model_fields_set]
+        meant += [f"limits.{pattern}.network" for pattern, limits in self.limits.items() if limits.network is not None]
+        if self.type == "local" and meant:
+            message = f"{', '.join(meant)}: only an executor of type docker has that, and this one is of type local"
+            raise ValueError(message)
+        return self
 
 
 class Moved(Spec):
