@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from mlops.core import worlds
+    from mlops.core import fronts, worlds
+    from mlops.core.images import Images, Software, Templates
     from mlops.core.worlds import Observation, Place, Report, Request
 
 _ASK = {
     "bundled": ("mlops.world.tables", "observe_bundled"),
     "code": ("mlops.world.code", "observe"),
     "host": ("mlops.world.hosts", "observe"),
+    "image": ("mlops.world.images", "observe"),
     "packages": ("mlops.world.packages", "observe"),
     "query": ("mlops.world.tables", "observe_query"),
+    "server": ("mlops.world.software", "observe"),
 }
 """Who answers which request, imported when it is first asked."""
 
@@ -90,6 +93,48 @@ class Doors:
         from mlops.world.code import ProjectCode
 
         return ProjectCode(self.root, self.place.allow, self.report)
+
+    @cached_property
+    def software(self) -> Software:
+        """Wheels, and the model server."""
+        from mlops.world.software import PipSoftware
+
+        return PipSoftware(self.root / STATE / "cache" / "wheels")
+
+    @cached_property
+    def images(self) -> Images:
+        """Images on engines and in registries."""
+        from mlops.world.images import EngineImages
+
+        return EngineImages()
+
+    @cached_property
+    def containers(self) -> fronts.Containers:
+        """Server replicas in containers, on engines."""
+        from mlops.world.containers import EngineContainers
+
+        return EngineContainers(self.place)
+
+    @cached_property
+    def proxies(self) -> fronts.Proxies:
+        """Proxies before them."""
+        from mlops.world.proxies import EngineProxies
+
+        return EngineProxies(self.place)
+
+    @cached_property
+    def web(self) -> fronts.Web:
+        """What answers over HTTP elsewhere."""
+        from mlops.world.web import UrlWeb
+
+        return UrlWeb()
+
+    @cached_property
+    def templates(self) -> Templates:
+        """Texts with places to fill in."""
+        from mlops.world.templates import SandboxedTemplates
+
+        return SandboxedTemplates()
 
     @cached_property
     def secrets(self) -> worlds.Secrets:
