@@ -186,13 +186,14 @@ class Delivery:
     best: int = 0  # the most ready replicas in this part
     traffic: Traffic = field(default_factory=Traffic)  # as asked for last
     route: int = 0  # number of that asking
+    maybe: tuple[float, ...] = ()  # weights that the data plane may still have, since they were asked for and not seen to be gone
     heard: int = 0  # seq of the last wish that was heeded
     over: int = -1  # the stage whose wait is over: a gate or an analysis said yes, or a person
     held: str = ""  # why a person holds the delivery here
     doubt: str = ""  # why the analysis cannot tell: a person must
     window: Window | None = None
-    attempt: int = 0  # how many answers of the gate or hook there were
-    asked: float = 0.0  # when the last came
+    attempt: int = 0  # how often the gate or hook answered, or answers through the route were counted anew
+    asked: float = 0.0  # when the last answer came
     died: tuple[str, ...] = ()  # replicas of the candidate that died so far
     unattended: float = 0.0  # seconds in which nobody looked, in all
     reason: str = ""  # why it aborts

@@ -137,5 +137,9 @@ def _stuck(delivery: Delivery, seen: Seen, why: str) -> Delivery:
     if delivery.phase != "aborting":
         return delivery
     if delivery.part == "scale" and seen.stable.ready:
-        return enter(replace(delivery, traffic=Traffic(), route=delivery.route + 1), "route", seen.now)
+        return enter(
+            replace(delivery, traffic=Traffic(), route=delivery.route + 1, maybe=(*delivery.maybe, delivery.traffic.weight)),
+            "route",
+            seen.now,
+        )
     return replace(delivery, phase="finished", result="stranded", reason=f"{delivery.reason}; then {why}")

@@ -77,7 +77,7 @@ def _settled(delivery: Delivery, seen: Seen) -> Delivery:
 
 def _moved(delivery: Delivery, seen: Seen) -> Delivery:
     if delivery.part == "route" and is_contradicted(delivery, seen):
-        return replace(delivery, route=delivery.route + 1)
+        return replace(delivery, route=delivery.route + 1, attempt=delivery.attempt + 1)
     if delivery.phase == "stepping":
         return _stepped(delivery, seen)
     if delivery.phase == "retiring":
@@ -91,10 +91,17 @@ def _staged(delivery: Delivery, stage: int, now: float) -> Delivery:
     return enter(replace(delivery, phase="stepping", stage=stage), "clear" if ends_first else "scale", now)
 
 
-def _routed(delivery: Delivery, traffic: Traffic, now: float) -> Delivery:
+def _routed(delivery: Delivery, traffic: Traffic, seen: Seen) -> Delivery:
     """Return the delivery asking for this traffic; what was measured under another says nothing of it."""
     window = delivery.window if traffic == delivery.traffic else None
-    return enter(replace(delivery, traffic=traffic, route=delivery.route + 1, window=window), "route", now)
+    before = delivery.traffic if delivery.route or seen.traffic is None else seen.traffic
+    maybe = tuple(sorted({*delivery.maybe, before.weight}))
+    asked = replace(delivery, traffic=traffic, route=delivery.route + 1, maybe=maybe, window=window)
+    return enter(asked, "route", seen.now)
+
+
+def _shown(delivery: Delivery) -> Delivery:
+    return replace(delivery, maybe=(delivery.traffic.weight,))
 
 
 def _stepped(delivery: Delivery, seen: Seen) -> Delivery:
@@ -105,9 +112,9 @@ def _stepped(delivery: Delivery, seen: Seen) -> Delivery:
             return delivery if seen.stable.version else enter(delivery, "scale", seen.now)
         case "scale" if ready:
             same = delivery.route and stage.traffic == delivery.traffic
-            return _waiting(delivery, seen.now) if same else _routed(delivery, stage.traffic, seen.now)
+            return _waiting(delivery, seen.now) if same else _routed(delivery, stage.traffic, seen)
         case "route" if ready and is_proven(delivery, seen):
-            return _waiting(delivery, seen.now)
+            return _waiting(_shown(delivery), seen.now)
         case "wait" if ready:
             return _waited(_answered(delivery, stage, seen), stage, seen.now)
     return delivery
@@ -157,10 +164,11 @@ def _restored(delivery: Delivery, seen: Seen) -> Delivery:
     """Return the delivery one part further on the way back."""
     if not _is_back(delivery, seen):
         return delivery
+    delivery = _shown(delivery) if delivery.part == "route" else delivery
     parts = ways_back(delivery)
     if delivery.part != parts[-1]:
         following = parts[parts.index(delivery.part) + 1]
-        return _routed(delivery, Traffic(), seen.now) if following == "route" else enter(delivery, following, seen.now)
+        return _routed(delivery, Traffic(), seen) if following == "route" else enter(delivery, following, seen.now)
     if delivery.phase == "aborting":
         return replace(delivery, phase="finished", result="aborted")
     if delivery.candidate == delivery.stable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, sqrt
+from math import ceil, log, sqrt
 from typing import TYPE_CHECKING
 
 from mlops.delivery.strategies import ALL
@@ -10,9 +10,10 @@ from mlops.delivery.strategies import ALL
 if TYPE_CHECKING:
     from mlops.delivery.deliveries import Answers, Delivery, Seen
 
-LEAST = 20  # answers that are wanted before anything is believed
-_MOST = 200  # questions in one look
-_ENOUGH = 5  # answers of the smaller side that are expected; none at all comes once in 150 times then
+_LEAST = 20  # answers that are wanted before anything is believed
+_MOST = 1000  # and no more than these, however small the change
+_LOOK = 200  # questions in one look
+_MISSED = 0.001  # how often a route that does not follow may look as if it had, over all counts
 _DEVIATIONS = 4.0  # how far from the asked share chance may take it: once in 16,000 looks
 _SLACK = 0.01  # what proxies round
 
@@ -34,19 +35,30 @@ def is_contradicted(delivery: Delivery, seen: Seen) -> bool:
 def _answers(delivery: Delivery, seen: Seen) -> Answers | None:
     """Return the answers since the route was asked for, if there are enough."""
     answers = seen.answers
-    if answers is None or answers.route != delivery.route or answers.stable + answers.candidate < LEAST:
+    if answers is None or answers.route != delivery.route:
         return None
-    return answers
+    return answers if answers.stable + answers.candidate + answers.failed >= _enough(delivery) else None
 
 
 def _agrees(delivery: Delivery, answers: Answers) -> bool:
+    if answers.failed:  # they may have gone where nothing is any more
+        return False
     share, count = delivery.traffic.weight / ALL, answers.stable + answers.candidate
     away = abs(answers.candidate / count - share)
     return not away if share in (0.0, 1.0) else away <= _DEVIATIONS * sqrt(share * (1 - share) / count) + _SLACK
 
 
 def probes(delivery: Delivery) -> int:
-    """Return how often to ask in one look: more often where one side answers seldom."""
+    """Return how often to ask in one look."""
+    return min(_LOOK, _enough(delivery))
+
+
+def _enough(delivery: Delivery) -> int:
+    """Return how many answers tell the share asked for from those that it may still be: for 5 % to 0, 152 without one of the candidate."""
     share = delivery.traffic.weight / ALL
-    smaller = min(share, 1 - share)
-    return LEAST if not smaller else max(LEAST, min(_MOST, ceil(_ENOUGH / smaller)))
+    changes = [abs(share - weight / ALL) for weight in delivery.maybe if weight != delivery.traffic.weight]
+    if not changes:
+        return _LEAST
+    missed = _MISSED / ((delivery.attempt + 1) * (delivery.attempt + 2))  # counting anew often finds chance sooner or later
+    none, apart = -log(missed) / min(changes), share * (1 - share) * (2 * _DEVIATIONS / min(changes)) ** 2
+    return max(_LEAST, min(_MOST, ceil(max(none, apart))))

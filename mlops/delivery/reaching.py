@@ -26,7 +26,8 @@ class Split(NamedTuple):
 def nearest(replicas: int, weight: float, *, surge: bool = False) -> Split:
     """Return the split that comes closest to `weight` percent; `surge`: there may be one replica more."""
     return min(
-        _splits(replicas, weight, surge=surge), key=lambda split: (round(abs(split.weight - weight), 9), sum(split), -split.candidate)
+        _splits(replicas, weight, surge=surge),
+        key=lambda split: (round(abs(split.weight - weight), 9), sum(split), -split.candidate),
     )
 
 
