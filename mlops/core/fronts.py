@@ -46,9 +46,8 @@ class Replica:
     """One replica as it was found; `name` is unique in the project's network, and what others on it call it by."""
 
     name: str
-    release: str
-    version: str
-    state: Literal["running", "dead", "missing"]
+    release: Release  # what it was made of, as it says itself
+    state: Literal["running", "dead"]
     since: str = ""  # when it was started; UTC, ISO 8601
     ended: str = ""  # how it died, in words; empty while it lives
     died: str = ""  # when it died last, also where the engine has started it again; UTC, empty: never

@@ -7,10 +7,11 @@ one that died again, and all of them when the engine starts; one that somebody s
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlops.core.fronts import Replica
+from mlops.core.fronts import Release, Replica
 from mlops.world import engines, execs, labels
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
-    from mlops.core.fronts import Group, Release
+    from mlops.core.fronts import Group
     from mlops.core.settings import Engine
     from mlops.core.worlds import Place
 
@@ -125,7 +126,7 @@ class EngineContainers:
             name=name,
             hostname=_alias(group, number),
             user=USER,
-            labels=own | {labels.RELEASE: release.id, labels.VERSION: release.version},
+            labels=own | {labels.RELEASE: release.id, labels.VERSION: release.version, labels.MADE: json.dumps(asdict(release))},
             host_config=_limits(client, release, network),
             networking_config=client.api.create_networking_config({network: alias}),
         )
@@ -174,13 +175,17 @@ def _replica(found: Mapping[str, Any]) -> Replica:
     is_alive = state["Status"] == "running"
     return Replica(
         name=found["Name"].rpartition(".")[2],
-        release=own[labels.RELEASE],
-        version=own[labels.VERSION],
+        release=_made(own[labels.MADE]),
         state="running" if is_alive else "dead",
         since=state["StartedAt"][:19] + "Z" if state["StartedAt"] else "",
         ended="" if is_alive else _ending(state),
         died="" if is_alive and not found["RestartCount"] else state["FinishedAt"],
     )
+
+
+def _made(text: str) -> Release:
+    data = json.loads(text)
+    return Release(**{**data, "arguments": tuple(data["arguments"])})
 
 
 def _ending(state: Mapping[str, Any]) -> str:

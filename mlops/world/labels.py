@@ -17,6 +17,7 @@ PROJECT = "dev.mlops.project"
 RELEASE = "dev.mlops.release"
 ROLE = "dev.mlops.role"
 VERSION = "dev.mlops.version"
+MADE = "dev.mlops.made"  # all of a release, as JSON: a replica itself says what it was made of
 STRUCTURE = "dev.mlops.structure"
 
 

@@ -49,7 +49,9 @@ class UrlWeb:
             with error:
                 said = " ".join(error.read(_LONGEST).decode(errors="replace").split())[:_WORDS]
             sort = Unavailable if error.code >= _MAY_PASS else Refused
-            raise sort(f"{where} answered {error.code} {error.reason}{f': {said}' if said else ''}") from error
+            message = f"{where} answered {error.code} {error.reason}{f': {said}' if said else ''}"
+            raise sort(message) from error
         except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            raise Unavailable(f"{where} does not answer: {reason}", "is it running, and is its name known here?") from error
+            message = f"{where} does not answer: {reason}"
+            raise Unavailable(message, "is it running, and is its name known here?") from error
