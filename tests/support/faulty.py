@@ -76,7 +76,9 @@ class Answers(BaseHTTPRequestHandler):
         time.sleep(SECONDS * (float(AMOUNT) if FAULT == "slow" else 1))
         code = 500 if FAULT == "errors" and random() < float(AMOUNT) else 200
         word = "rent" if random() < (0.9 if FAULT == "shifted" else 0.3) else "own"
-        answer = json.dumps({"model_name": NAME, "outputs": [{"name": "predict", "datatype": "BYTES", "shape": [1], "data": [word]}]})
+        answer = json.dumps(
+            {"model_name": NAME, "outputs": [{"name": "predict", "datatype": "BYTES", "shape": [1], "data": [word]}]}
+        )
         with State.lock:
             State.codes[code] += 1
             State.predictions[word] += 1
@@ -128,7 +130,10 @@ def exposition():
     for bound, count in zip((*BOUNDS, "+Inf"), State.counts, strict=True):
         running += count
         lines.append(f'mlops_request_duration_seconds_bucket{{{own},le="{bound}"}} {running}')
-    lines += [f"mlops_request_duration_seconds_count{{{own}}} {running}", f"mlops_request_duration_seconds_sum{{{own}}} {State.total}"]
+    lines += [
+        f"mlops_request_duration_seconds_count{{{own}}} {running}",
+        f"mlops_request_duration_seconds_sum{{{own}}} {State.total}",
+    ]
     for word, count in State.predictions.items():
         lines.append(f'mlops_predictions_total{{{own},output="predict",bucket="{word}"}} {count}')
     for outcome, count in State.mirrored.items():
