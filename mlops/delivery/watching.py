@@ -58,7 +58,7 @@ def watch(delivery: Delivery, seen: Seen) -> tuple[Delivery, str]:
     """Return the delivery after the readings of this look, and why it must abort; empty where it need not."""
     for reading in seen.readings:
         window, analysis = delivery.window, delivery.strategy.analysis
-        if window is None or analysis is None or (reading.window, reading.number) != (window.number, window.looks + 1):
+        if window is None or analysis is None or not _is_next(window, reading):
             continue
         if reading.number == 0 or reading.since > window.began + _LATE:
             delivery = anew(delivery, reading.since)
@@ -71,6 +71,11 @@ def watch(delivery: Delivery, seen: Seen) -> tuple[Delivery, str]:
             return delivery, why
         delivery = _ended(delivery, analysis, reading)
     return delivery, ""
+
+
+def _is_next(window: Window, reading: Reading) -> bool:
+    """Tell whether this is the answer that is waited for; the reading from which a window begins anew is none a second time."""
+    return (reading.window, reading.number) == (window.number, window.looks + 1) and reading.until > window.last
 
 
 def _scored(window: Window, findings: tuple[Finding, ...]) -> dict[str, Score]:
