@@ -9,7 +9,7 @@ from mlops.cli.commands import commands
 
 
 @commands.command(hidden=True)
-def step() -> int:
+def step() -> None:
     """Run one step: work in by stdin, what happens out by stdout, as JSON lines; what the step prints goes to stderr."""
     from mlops import project
     from mlops.executors import speaking
@@ -18,4 +18,5 @@ def step() -> int:
     with open(os.dup(1), "wb") as out, open(0, "rb", closefd=False) as lines:  # noqa: PTH123 - descriptors
         os.dup2(2, 1)
         sys.stdout.flush()
-        return speaking.speak(project.run_step, lines, out)
+        code = speaking.speak(project.run_step, lines, out)
+        os._exit(code)  # threads that the step has left must not keep us

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Message = Event | Checkpoint | Outcome
 
 STEP = "dev.mlops.step"  # the label with the step's id
+_PRINTED = 2000  # bytes of what a container printed last, in which its last words are
 _SIGNALLED = 128  # what Docker adds to the number of the signal that ended a container
 
 
@@ -119,7 +120,7 @@ class Docker:
             running.is_ended = True
             if running.box is not None:
                 running.box.kill()
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             listener.join()
 
     # -- one step ------------------------------------------------------------------------------------------------------
@@ -145,15 +146,19 @@ class Docker:
             if self._is_closed:
                 box.kill()
             box.send(self._boxing.ask(running.step, last))
+            outcome, printed = None, b""
             for is_message, data in box.lines():
                 if not is_message:
+                    printed = (printed + data)[-_PRINTED:]
                     self._keep(running.step, data)
-                    continue
-                message = wire.to_message(data)
-                if isinstance(message, Outcome):
-                    return out_of_memory(message, running.share.need)
-                self._messages.put(message)
-            return Outcome(running.step.id, Status.FAILED, failure=self._death(running, box.ending()))
+                elif isinstance(message := wire.to_message(data), Outcome):
+                    outcome = out_of_memory(message, running.share.need)
+                else:
+                    self._messages.put(message)
+            if outcome is None:
+                failure = self._death(running, box.ending(), printed)
+                return Outcome(running.step.id, Status.FAILED, failure=failure)
+            return outcome
         finally:
             timer.cancel()
 
@@ -173,9 +178,12 @@ class Docker:
         if running.box is not None:
             running.box.kill()
 
-    def _death(self, running: _Running, ending: Ending) -> Failure:
+    def _death(self, running: _Running, ending: Ending, printed: bytes) -> Failure:
         need = running.share.need
+        if ending.code < _SIGNALLED and not running.is_late:
+            said = printed.decode(errors="replace").strip().rpartition("\n")[2]
+            hint = "is mlops in the image, and does executor.python name the interpreter that has it? See mlops log"
+            return Failure("died", f"the container ended with exit code {ending.code}: {said}", hint)
         if ending.was_short and need.memory is not None and not running.is_late:
             return over(need)
-        code = _SIGNALLED - ending.code if ending.code > _SIGNALLED else ending.code
-        return explain(code, need, 0, is_late=running.is_late, was_short=ending.was_short)
+        return explain(_SIGNALLED - ending.code, need, 0, is_late=running.is_late, was_short=ending.was_short)

@@ -45,7 +45,10 @@ def speak(run_step: RunStep, lines: BinaryIO, out: BinaryIO) -> int:
 
     report = StepReport(work.step.id, send, work.last)
     threading.Thread(target=_listen, args=(lines, report), daemon=True).start()
-    send(run_step(work.place, work.step, report))
+    outcome = run_step(work.place, work.step, report)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    send(outcome)
     return 0
 
 

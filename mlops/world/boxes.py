@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.boxes import Ending
@@ -55,9 +55,9 @@ class DockerBoxes:
                 host_config=_host_config(client, box),
             )["Id"]
             try:
-                opened = AttachedBox(client, made, self._engine)
-                client.api.start(made)
-                yield opened
+                with closing(AttachedBox(client, made, self._engine)) as opened:
+                    client.api.start(made)
+                    yield opened
             finally:
                 _remove(client, made)
 
@@ -106,6 +106,11 @@ class AttachedBox:
 
         with suppress(DockerException, RequestException):
             self._client.api.kill(self._identity)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._stream.close()
+        self._socket.close()
 
 
 def _host_config(client: DockerClient, box: Box) -> Any:

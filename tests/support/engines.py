@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import ipaddress
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -24,9 +24,11 @@ import pytest
 from mlops.core.settings import Engine
 from mlops.world import engines
 
+ROOT = Path(__file__).parents[2]
 IMAGE = "mlops-test-base:local"
+MEMORY = next((path for path in ("/dev/shm",) if Path(path).is_dir()), None)  # noqa: S108 - no disk to wait for
 CACHE = Path.home() / ".cache" / "mlops-tests"
-PROGRAMS = {"dockerd": "docker.io", "containerd": "containerd", "ip": "iproute2", "debootstrap": "debootstrap"}
+PROGRAMS = {"dockerd": "docker.io", "iptables": "iptables", "ip": "iproute2", "debootstrap": "debootstrap"}
 PACKAGES = "python3,ca-certificates,haproxy"
 
 
@@ -38,7 +40,7 @@ class Rig:
     tls: Path | None = None
     folder: Path | None = None
     process: subprocess.Popen | None = None
-    subnet: str = ""
+    address: str = "127.0.0.1"  # where published ports are reached
     image: str = IMAGE
     words: list[str] = field(default_factory=list)  # of the command line
 
@@ -54,7 +56,7 @@ class Rig:
     def start(self) -> None:
         """Start it, as after a crash too."""
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(["dockerd", *self.words], stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(self.words, stdout=log, stderr=log, start_new_session=True)
         until = time.monotonic() + 30
         while not self._answers():
             said = (self.folder / "log").read_text(errors="replace")[-2000:]
@@ -74,9 +76,6 @@ class Rig:
 
     def stop(self) -> None:
         """Stop it with its containers, and remove all that it kept."""
-        self.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(5)
         self.kill()
         mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines() if f" {self.folder}" in line]
         for mount in reversed(mounts):
@@ -105,76 +104,79 @@ def running(*, is_own: bool = False, tls: bool = False, image: bool = True):
     """Give an engine; where Docker is missing, skip, or fail in CI. `tls`: behind TCP, with certificates of its own."""
     named = os.environ.get("MLOPS_TEST_DOCKER")
     if named and not is_own:
-        yield Rig(named)
+        yield load(Rig(named))
         return
     _require()
-    with tempfile.TemporaryDirectory(prefix="mlops-docker-", ignore_cleanup_errors=True) as above, _bridge() as (bridge, subnet):
-        rig = _rig(Path(above, "engine"), bridge, subnet, tls=tls)
+    with tempfile.TemporaryDirectory(prefix="mlops-docker-", dir=MEMORY) as above, _net() as (net, address):
+        rig = _rig(Path(above, "engine"), net, address, tls=tls)
         rig.start()
         try:
-            if image:
-                load(rig)
-            yield rig
+            yield load(rig) if image else rig
         finally:
             rig.stop()
 
 
-def _rig(folder: Path, bridge: str, subnet: str, *, tls: bool) -> Rig:
+def _rig(folder: Path, net: str, address: str, *, tls: bool) -> Rig:
     folder.mkdir()
-    rig = Rig(f"unix://{folder}/docker.sock", folder=folder, subnet=subnet)
+    rig = Rig(f"unix://{folder}/docker.sock", folder=folder, address=address)
+    rig.words = ["nsenter", f"--net=/run/netns/{net}", "dockerd", "--storage-driver", "overlay2"]
     if tls:
-        rig.tls = certificates(folder / "tls")
-        rig.host = f"tcp://127.0.0.1:{free_port()}"
+        rig.tls = certificates(folder / "tls", address)
+        rig.host = f"tcp://{address}:2376"
         names = {"--tlscacert": "ca.pem", "--tlscert": "server-cert.pem", "--tlskey": "server-key.pem"}
         rig.words += ["--tlsverify", *(word for flag, name in names.items() for word in (flag, str(rig.tls / name)))]
-    rig.words += ["--host", rig.host, "--bridge", bridge, "--storage-driver", "overlay2", "--shutdown-timeout", "5"]
-    rig.words += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/docker.pid"]
-    # The rules of a second engine would tear down those of the first.
-    rig.words += ["--iptables=false", "--ip-masq=false", "--default-address-pool", f"base={subnet},size=24"]
+    rig.words += ["--host", rig.host, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
+    rig.words += ["--pidfile", f"{folder}/docker.pid"]
     return rig
 
 
 def _require() -> None:
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
-    if missing or os.geteuid() != 0:
-        need = (
-            f"is missing: apt-get install {' '.join(missing)}"
-            if missing
-            else "can be started by root only; MLOPS_TEST_DOCKER names another"
-        )
-        message = f"a Docker engine {need}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+    if not missing and os.geteuid() == 0:
+        return
+    need = f"is missing: apt-get install {' '.join(missing)}" if missing else "is started by root only"
+    message = f"a Docker engine {need}; MLOPS_TEST_DOCKER names one that runs"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 @contextmanager
-def _bridge():
-    """Give a bridge of our own, and the range of addresses behind it; other engines have theirs."""
-    for number in range(256):
+def _net():
+    """Give a network of its own, and the address at which we reach it.
+
+    Two engines in one network fight: each tears down the other's bridge and rules when it starts.
+    """
+    for number in range(250):
         name = f"mlops-test{number}"
-        if subprocess.run(["ip", "link", "add", name, "type", "bridge"], capture_output=True, check=False).returncode == 0:
+        if subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode == 0:
             break
-    subnet = f"10.{200 + number // 16}.{16 * (number % 16)}.0/20"
-    subprocess.run(["ip", "address", "add", f"{ipaddress.ip_network(subnet)[1]}/24", "dev", name], check=True)
-    subprocess.run(["ip", "link", "set", name, "up"], check=True)
-    rule = ["FORWARD", "-s", subnet, "-d", subnet, "-j", "ACCEPT"]  # another engine on this machine drops what it does not know
-    has_rule = shutil.which("iptables") and subprocess.run(["iptables", "-I", *rule], check=False).returncode == 0
+    ours, address = f"10.213.{number}.1/24", f"10.213.{number}.2"
+    for words in (
+        f"link add {name} type veth peer name eth0 netns {name}",
+        f"address add {ours} dev {name}",
+        f"link set {name} up",
+        f"-n {name} address add {address}/24 dev eth0",
+        f"-n {name} link set eth0 up",
+        f"-n {name} link set lo up",
+        f"-n {name} route add default via {ours.partition('/')[0]}",
+    ):
+        subprocess.run(["ip", *words.split()], check=True)
     try:
-        yield name, subnet
+        yield name, address
     finally:
-        if has_rule:
-            subprocess.run(["iptables", "-D", *rule], check=False)
         subprocess.run(["ip", "link", "delete", name], check=False)
+        subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
-def load(rig: Rig) -> None:
-    """Bring the image into the engine."""
-    client = rig.client()
-    client.api.timeout = 120
-    with base().open("rb") as tar:
-        client.api.import_image_from_data(tar, repository=IMAGE.partition(":")[0], tag=IMAGE.partition(":")[2])
-    client.close()
+def load(rig: Rig) -> Rig:
+    """Bring the image into the engine, if it is not there; return the engine."""
+    with contextlib.closing(rig.client()) as client:
+        client.api.timeout = 120
+        if not client.images.list(IMAGE):
+            with base().open("rb") as tar:
+                client.api.import_image_from_data(tar, repository=IMAGE.partition(":")[0], tag=IMAGE.partition(":")[2])
+    return rig
 
 
 def base() -> Path:
@@ -192,6 +194,17 @@ def base() -> Path:
     return path
 
 
+def interpreter(folder: Path) -> tuple[str, list[dict[str, str]]]:
+    """Return a program that is this Python with mlops and the toys of the tests, and the mounts that it needs in the image."""
+    if sys.base_prefix == "/usr" and sys.version_info[:2] != (3, 11):
+        pytest.skip("the image has Python 3.11, and this one cannot be mounted there")
+    program = folder / "python-with-mlops"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT}:{ROOT}/tests/support exec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    own = [] if sys.base_prefix == "/usr" else [sys.base_prefix]
+    return str(program), [{"source": str(path)} for path in (program, ROOT / "mlops", ROOT / "tests/support", sys.prefix, *own)]
+
+
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.socket() as free:
@@ -199,11 +212,11 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def certificates(folder: Path) -> Path:
-    """Write an authority, the engine's certificate for 127.0.0.1, and the client's, under the names that Docker looks for."""
+def certificates(folder: Path, address: str = "127.0.0.1") -> Path:
+    """Write an authority, the engine's certificate for the address, and the client's, under the names that Docker looks for."""
     folder.mkdir()
     _openssl(folder, "req", "-x509", "-nodes", "-subj", "/CN=authority", "-keyout", "ca-key.pem", "-out", "ca.pem", "-days", "2")
-    for name, extension in (("server-", "subjectAltName=IP:127.0.0.1"), ("", "extendedKeyUsage=clientAuth")):
+    for name, extension in (("server-", f"subjectAltName=IP:{address}"), ("", "extendedKeyUsage=clientAuth")):
         (folder / "extension").write_text(extension)
         request = ["-nodes", "-subj", f"/CN={name or 'client'}", "-keyout", f"{name}key.pem", "-out", f"{name}request.pem"]
         _openssl(folder, "req", "-newkey", "rsa:2048", *request)
