@@ -132,7 +132,7 @@ def _seconds(metric: Latency, q: float, reading: Reading, alpha: float) -> Itera
 def _slower(most: float, q: float, pair: tuple[Histogram, Histogram], alpha: float) -> Judgement:
     found = histograms.ratio(*pair, q, 2 * alpha)
     own, other = (_at(histograms.quantile(one, q).value, one) for one in pair)
-    words = f"{own} and {other} of the stable version, {found.value:.2f} times ({found.low:.2f} to {found.high:.2f}), at most {most:g} times"
+    words = f"{own} and {other} of the stable version, {found.value:.2f} times as long ({found.low:.2f} beyond chance), at most {most:g} times"
     return _between(found.value <= most, 0.0 if found.low > most else 1.0, alpha, words)
 
 

@@ -130,7 +130,7 @@ def _stepped(step: Step, waited: float, attempts: int) -> str:
 
 def _more(delivery: Delivery, seen: Seen) -> Iterator[str]:
     limits = delivery.strategy.chosen
-    yield f"{delivery.candidate} answers {delivery.traffic.weight:g} % as asked for last; {seen.candidate.ready} of its replicas are ready, {seen.stable.ready} of {delivery.stable or 'no stable version'}"
+    yield f"The candidate {delivery.candidate} has {delivery.traffic.weight:g} % of the requests; ready replicas: {_counted(delivery, seen)}"
     if delivery.phase in ("clearing", "stepping"):
         yield f"It aborts when it is not done in {written(max(0.0, delivery.started + limits.deadline - seen.now))}"
     if delivery.phase != "finished" and delivery.part != "wait":
@@ -143,3 +143,10 @@ def _more(delivery: Delivery, seen: Seen) -> Iterator[str]:
         yield f"{metric}: {score.last}, {score.words}"
     if delivery.traffic.weight < ALL and delivery.phase == "stepping":
         yield "`mlops rollout abort` goes back to the stable version at any time"
+
+
+def _counted(delivery: Delivery, seen: Seen) -> str:
+    if seen.blind:
+        return f"unknown, {seen.trouble}"
+    stable = f", {seen.stable.ready} of {delivery.stable}" if delivery.stable else ""
+    return f"{seen.candidate.ready} of {delivery.candidate}{stable}"

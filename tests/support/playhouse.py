@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from mlops.delivery import actions
 from mlops.delivery.deliveries import Answers, Death, Delivery, Durations, Ran, Reading, Replicas, Seen, Tally, Traffic, Wish
+from mlops.delivery.progressing import begin
 from mlops.delivery.progressing import next as next_of
+from mlops.delivery.strategies import Strategy
 
 BOUNDS = (0.001, 0.002, 0.004, 0.008, 0.016)
 
@@ -199,7 +201,7 @@ class Playhouse:
 
     def _retire(self, action, delivery):
         if action.track == "stable" and not self.recreate:
-            assert self.effective == Traffic(100.0), f"the stable version goes at {self.effective}"
+            assert self.effective.weight == 100, f"the stable version goes at {self.effective}"
         if action.track == "candidate" and not self.recreate and self.stable is not None:
             assert not self.effective.weight, f"the candidate goes at {self.effective}"
         for one in self.replicas:
@@ -234,3 +236,26 @@ class Playhouse:
             self.pass_time()
         message = f"the delivery did not end: {delivery}"
         raise AssertionError(message)
+
+
+ANALYSIS = {"error_rate": {"max": 0.01}, "p99": {"max_ratio": 1.2}, "interval": "10s"}
+CANARY = {"steps": [{"weight": 5}, {"analyse": "1m"}, {"weight": 50}, {"pause": "20s"}], "analysis": ANALYSIS}
+STRATEGIES = {
+    "recreate": {},
+    "rolling": {},
+    "blue_green": {"steps": [{"header": {"name": "x-preview"}}, {"pause": "10s"}, {"weight": 100}, {"pause": "10s"}]},
+    "canary": CANARY,
+    "shadow": {"steps": [{"mirror": 20}, {"analyse": "1m"}], "analysis": {"agreement": {"min": 0.98}, **ANALYSIS}},
+}
+
+
+def strategy(name, **more):
+    return Strategy.model_validate({name: {**STRATEGIES[name], **more}})
+
+
+def stage(name="canary", *, replicas=3, stable="old", more=None, **house):
+    """Return a playhouse in which the stable version serves, and the delivery that begins."""
+    world = Playhouse(stable=stable, recreate=name == "recreate", **house)
+    if stable:
+        world.begin(stable, replicas)
+    return world, begin(strategy(name, **(more or {})), (stable, "new"), replicas, world.now)
