@@ -12,7 +12,7 @@ from mlops.delivery.strategies import ALL
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlops.delivery.deliveries import Delivery, Seen, Track, Traffic
+    from mlops.delivery.deliveries import Delivery, Replicas, Seen, Traffic
     from mlops.delivery.strategies import Step
 
 
@@ -65,23 +65,21 @@ def _step(step: Step) -> str:
 
 
 def _awaited(delivery: Delivery, seen: Seen) -> str:
-    going_on = delivery.phase == "stepping"
+    if seen.blind:
+        return "the replicas cannot be looked at"
     if delivery.part == "route":
         return _asked(delivery, seen)
     if delivery.part == "wait":
         return _waited(delivery, seen.now)
-    if delivery.part == "clear":
-        track: Track = "candidate" if delivery.phase in ("aborting", "clearing") else "stable"
-        if seen.of(track).version is None and delivery.stable is not None:
-            return _ready("stable", delivery.stable, delivery.replicas, seen)
-        return f"replicas of {seen.of(track).version or 'no version'} are to end"
-    if going_on:
-        return _ready("candidate", delivery.candidate, stage_of(delivery).candidate, seen)
-    return _ready("stable", delivery.stable or "", delivery.replicas, seen)
+    goes_back = delivery.phase in ("aborting", "clearing")
+    going, staying = (seen.candidate, seen.stable) if goes_back else (seen.stable, seen.candidate)
+    if delivery.part == "clear" and going.version is not None:
+        return f"replicas of {going.version} are to end"
+    wanted = stage_of(delivery).candidate if delivery.phase == "stepping" else delivery.replicas
+    return _ready(staying, (delivery.stable if goes_back else delivery.candidate) or "", wanted)
 
 
-def _ready(track: Track, version: str, wanted: int, seen: Seen) -> str:
-    found = seen.of(track)
+def _ready(found: Replicas, version: str, wanted: int) -> str:
     dead = "".join(f"; {death.replica} died: {death.how}" for death in found.dead[-1:])
     return f"{found.ready} of {wanted} {'replica' if wanted == 1 else 'replicas'} of {version} {'is' if found.ready == 1 else 'are'} ready{dead}"
 

@@ -81,7 +81,8 @@ def _moved(delivery: Delivery, seen: Seen) -> Delivery:
     if delivery.phase == "stepping":
         return _stepped(delivery, seen)
     if delivery.phase == "retiring":
-        return delivery if seen.stable.version else replace(delivery, phase="finished", result="delivered")
+        is_alone = seen.stable.version is None and seen.candidate.ready >= delivery.replicas
+        return replace(delivery, phase="finished", result="delivered") if is_alone else delivery
     return delivery if delivery.phase == "finished" else _restored(delivery, seen)
 
 
@@ -188,7 +189,7 @@ def _is_back(delivery: Delivery, seen: Seen) -> bool:
 
 def _noticed(delivery: Delivery, seen: Seen) -> Delivery:
     """Return the delivery with its progress: more replicas are ready than ever in this part."""
-    ready = seen.candidate.ready if delivery.phase == "stepping" else seen.stable.ready
+    ready = seen.candidate.ready if delivery.phase in ("stepping", "retiring") else seen.stable.ready
     return delivery if ready <= delivery.best else replace(delivery, best=ready, progressed=seen.now)
 
 

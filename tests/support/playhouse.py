@@ -52,6 +52,7 @@ class Playhouse:
     route_delay: float = 1.0  # until the data plane follows
     route_lies: bool = False  # the route says it is as asked, and the data plane never follows
     unreadable: bool = False
+    blind: bool = False
     requests_each_second: float = 40.0
     drain: float = 3.0
     seed: int = 0
@@ -109,6 +110,8 @@ class Playhouse:
         return Replicas(own[0].version, len(living), sum(map(self.is_ready, own)), dead)
 
     def look(self) -> Seen:
+        if self.blind:
+            return Seen(self.now, wishes=tuple(self.wishes), blind=True, trouble="no engine answers")
         traffic = None if self.unreadable else self.asked
         answers = replace(self.answers) if self.answers else None
         return Seen(
