@@ -111,6 +111,7 @@ class Change:
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of steps that stay but read under new names
     protected: bool = False  # to record: its lifecycle prevents that it is destroyed
     moved_from: Address | None = None  # its address so far
+    notes: tuple[str, ...] = ()  # what the kind has to say of it to who reads the plan
 
 
 @dataclass(frozen=True, slots=True)

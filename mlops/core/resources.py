@@ -91,6 +91,10 @@ class Kind:
         """
         return ()
 
+    def notes(self, _spec: Any) -> tuple[str, ...]:
+        """For a kind that keeps: return sentences that a reader of the plan should know before what is kept is changed; pure."""
+        return ()
+
     def observe(self, _record: Record, _world: World) -> Observation:
         """For a kind that keeps: look at the thing. `value` is None where all is as recorded, else what is not, in words."""
         raise NotImplementedError

@@ -123,6 +123,7 @@ class _Planner:
                 values=_renamed(work.drafts, self.scope.recorded.records.get(moved_from or resource.address)),
                 protected=is_guarded,
                 moved_from=moved_from,
+                notes=_notes(kind, resource) if todo and record is not None else (),
             )
         )
         if action is Action.REPLACE and is_guarded:
@@ -267,6 +268,11 @@ def _renamed(drafts: Iterable[Draft], record: Record | None) -> dict[str, Mappin
     before = record.steps if record is not None else {}
     kept = {draft.template.name: draft.values for draft in drafts if draft.do is None and draft.template.name in before}
     return {name: values for name, values in kept.items() if before[name].values.keys() != values.keys()}
+
+
+def _notes(kind: Kind, resource: Resource) -> tuple[str, ...]:
+    """Return what a kind that keeps has to say of a change of what is there."""
+    return kind.notes(kind.Spec.model_validate(resource.body)) if kind.keeps else ()
 
 
 def _estimate(todo: list[Draft]) -> float | None:

@@ -101,6 +101,10 @@ def _change(change: Change, layout: _Layout, look: Look) -> Iterator[str]:
     margin = " " * (2 + layout.address + len(GAP))
     yield from (margin + line for line in rest)
     yield from details(reasons.details(change), look)
+    for note in () if change.blocked else change.notes:
+        yield from (
+            _INDENT + look.paint(line, "dim") for line in textwrap.wrap(note, look.width - len(_INDENT), subsequent_indent="  ")
+        )
 
 
 def details(rows: list[tuple[str, str, str]], look: Look) -> Iterator[str]:

@@ -11,7 +11,7 @@ from mlops.core.addresses import Address, Ref  # noqa: TC001 - pydantic reads th
 from mlops.core.diagnostics import Diagnostic
 from mlops.core.resources import Kind
 from mlops.core.specs import REPLACES, Description, To
-from mlops.delivery import checking, reaching
+from mlops.delivery import checking, reaching, sizing
 from mlops.delivery.strategies import Rolling, Strategy
 from mlops.kinds.rollout import docker, process
 
@@ -91,6 +91,10 @@ class Rollout(Kind):
             yield Diagnostic("cannot-serve", summary, path="serves", hint=f"write {spec.serves.address}")
         yield from checking.check(spec.strategy)
         yield from _without_proxy(spec) if kind == "model" else _with_proxy(spec, allow)
+
+    def notes(self, spec: RolloutSpec) -> tuple[str, ...]:
+        """Return how many requests it takes until the analysis can see what it is to see."""
+        return sizing.sizes(spec.strategy)
 
     def observe(self, record: Record, world: World) -> Observation:
         """Look at the replicas; `facts` have a row for each."""
