@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlops.delivery.deliveries import Wish
     from mlops.kinds.rollout.sites import Site
 
-PAUSE = 1.0  # seconds between two looks
+PAUSE = 0.5  # seconds between two looks
 _KEEP = 30.0  # seconds after which a delivery in which nothing moves is written down all the same: that somebody looks
 _TRIES = 60  # rounds in which the last act may fail before the step does
 
