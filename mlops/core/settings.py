@@ -15,7 +15,7 @@ from mlops.core.specs import SECRET, Spec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlops.core.diagnostics import Origin
+    from mlops.core.diagnostics import Diagnostic, Origin
     from mlops.core.resources import Resource
 
 
@@ -246,3 +246,4 @@ class Composition:
     resources: Mapping[Address, Resource]
     origins: Origins
     overrides: tuple[str, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()  # what is allowed, and better otherwise
