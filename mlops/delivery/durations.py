@@ -21,7 +21,7 @@ def _seconds(value: Any) -> Any:
     return sum(float(number) * _UNITS[unit] for number, _, unit in re.findall(r"(\d+(\.\d+)?)([dhms])", value))
 
 
-_SCHEMA = {"anyOf": [{"type": "number", "minimum": 0, "maximum": LONGEST}, {"type": "string", "pattern": _FORM, "minLength": 2}]}
+_SCHEMA = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _FORM, "minLength": 2}]}
 
 Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=LONGEST, allow_inf_nan=False), WithJsonSchema(_SCHEMA)]
 """Seconds, at most a year; text such as `5m` is read, a number is taken as seconds."""

@@ -72,7 +72,7 @@ class Step(Spec):
 
     weight: Percent | None = Field(default=None, description="Percent of the requests that the candidate answers from here on")
     pause: Duration | Literal["promoted"] | None = Field(
-        default=None, description="Wait so long, or until `mlops rollout promote`"
+        default=None, description="Wait so long; promoted: until a person says so"
     )
     analyse: Duration | None = Field(default=None, description="Wait so long, and until every metric of the analysis passes")
     header: Header | None = Field(default=None, description="Requests with this header go to the candidate from here on")
