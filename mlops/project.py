@@ -22,6 +22,7 @@ from mlops.engine import applying, checking, choosing, observing, planning, verd
 from mlops.engine.retrying import Retries
 from mlops.policies import judging
 from mlops.stores.maintaining import Maintenance
+from mlops.stores.requests import StepRequests
 from mlops.stores.sql import SqlStore
 from mlops.world import chance, hosts, owners, rego, secrets
 from mlops.world.doors import STATE, Doors
@@ -94,7 +95,7 @@ class Project:
     def place(self) -> Place:
         """Where the project's steps belong."""
         settings = self.settings
-        return Place(str(self.root), settings.project, settings.environment, settings.allow)
+        return Place(str(self.root), settings.project, settings.environment, settings.allow, settings.store)
 
     @cached_property
     def world(self) -> Doors:
@@ -104,13 +105,8 @@ class Project:
     @cached_property
     def store(self) -> SqlStore:
         """The recorded state."""
-        settings = self.settings
-        secret = settings.store.secret
-        password = self.world.secrets.value(secret) if secret is not None else None
         try:
-            return SqlStore(
-                with_password(settings.store.url, password), self.root, self.world.clock, owners.is_gone, settings.project
-            )
+            return _store(self.place)
         except StateError as error:
             origin = self.composition.origins.of("store", "url")
             if origin is not None:
@@ -308,7 +304,7 @@ def run_step(place: Place, step: Step, report: Report) -> Outcome:
 
     What the op raises becomes the outcome's failure, here and nowhere else.
     """
-    with Doors(place, report) as world:
+    with Doors(place, report, partial(_requests, place, step)) as world:
         started = world.clock.monotonic()
         try:
             made = _ops()[step.verb].model_validate(dict(step.op)).run(world)
@@ -318,6 +314,19 @@ def run_step(place: Place, step: Step, report: Report) -> Outcome:
             )
         seconds = world.clock.monotonic() - started
         return Outcome(step.id, Status.DONE, dict(made.outputs), dict(made.facts), seconds)
+
+
+def _store(place: Place) -> SqlStore:
+    """Open the state of the place."""
+    doors = Doors(place)
+    secret = place.store.secret
+    url = with_password(place.store.url, doors.secrets.value(secret) if secret is not None else None)
+    return SqlStore(url, doors.root, doors.clock, owners.is_gone, place.project)
+
+
+def _requests(place: Place, step: Step) -> StepRequests:
+    """Open what a delivery hears, on a connection of its own: it runs in a thread beside that of applying."""
+    return StepRequests(_store(place), place.environment, step, owners.person())
 
 
 @lru_cache(maxsize=1)

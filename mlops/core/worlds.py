@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from mlops.core.settings import StoreSettings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
     from mlops.core.fronts import Containers, Proxies, Web
     from mlops.core.images import Images, Software, Templates
+    from mlops.core.notices import Requests
     from mlops.core.settings import Allow
 
 
@@ -23,6 +26,7 @@ class Place:
     project: str
     environment: str
     allow: Allow
+    store: StoreSettings = field(default_factory=StoreSettings)  # where the state is kept; its password is a secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +322,11 @@ class World(Protocol):
     @property
     def secrets(self) -> Secrets:
         """Secrets by name."""
+        ...
+
+    @property
+    def requests(self) -> Requests:
+        """What persons ask of a running delivery."""
         ...
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mlops.core import ops
+from mlops.core import notices, ops
 from mlops.core.events import Event
 from mlops.core.executions import Checkpoint, Failure, Outcome, Result, Status
 from mlops.core.ops import Late
@@ -95,6 +95,7 @@ class _Run:
         self.entries: list[Entry] = []
         self.beat = hands.clock.monotonic()
         self.has_said_stop = False
+        self.rejected = state.rejected
         self.last = {entry.step: entry.body for entry in state.pending if entry.event == "checkpoint"}
 
     def is_open(self) -> bool:
@@ -185,9 +186,8 @@ class _Run:
             return Outcome(step.id, Status.DROPPED)
         if step.id in self.hands.done:
             return self.outcome_so_far(step)
-        if When.PASSED in step.when and (refused := self.refused(step)):
-            message = f"{', '.join(refused)} did not pass"
-            return Outcome(step.id, Status.BLOCKED, failure=Failure("blocked", message))
+        if (failure := self.blocked(step)) is not None:
+            return Outcome(step.id, Status.BLOCKED, failure=failure)
         if step.do in (Do.FORGET, Do.RECORD, Do.MOVE, Do.IMPORT):
             return Outcome(step.id, Status.DONE, step.given)
         if step.do in (Do.UNDO, Do.SWEEP):
@@ -212,6 +212,14 @@ class _Run:
         realisation = self.known.get(key)
         if realisation is not None and When.REALISED in step.when:
             return Outcome(step.id, Status.REUSED, realisation.outputs, realisation.facts, realisation.seconds)
+        return None
+
+    def blocked(self, step: Step) -> Failure | None:
+        """Return what forbids the step, if its conditions have something against it."""
+        if When.PASSED in step.when and (refused := self.refused(step)):
+            return Failure("blocked", f"{', '.join(refused)} did not pass")
+        if When.ACCEPTED in step.when and (notice := notices.rejection(self.rejected, step.address, self.bound[step.id][0])):
+            return Failure("rejected", f"this version was rejected: {notice.reason}")
         return None
 
     def refused(self, step: Step) -> list[str]:
@@ -242,7 +250,7 @@ class _Run:
 
     def begin(self, step: Step) -> tuple[Step, Mapping[str, Any] | None]:
         key, values = self.bound.get(step.id, ("", {}))
-        bound = replace(step, op=ops.bind(step.op, values), values=values)
+        bound = replace(step, op=ops.bind(step.op, values), values=values, key=key or None)
         self.running[step.id] = (step, self.hands.clock.monotonic())
         record = self.intent(step)
         body = {"key": key, **wording.why(self.changes[step.address])}

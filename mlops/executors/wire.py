@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from mlops.core.events import Event
 from mlops.core.executions import Checkpoint, Failure, Outcome, Status
 from mlops.core.plans import Step
-from mlops.core.settings import Allow
+from mlops.core.settings import Allow, StoreSettings
 from mlops.core.worlds import Place
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Work:
 
 def from_work(work: Work) -> bytes:
     """Return the line that asks for the work."""
-    place = {**asdict(work.place), "allow": work.place.allow.model_dump(mode="json")}
+    settings = {name: getattr(work.place, name).model_dump(mode="json") for name in ("allow", "store")}
+    place = {**asdict(work.place), **settings}
     step = TypeAdapter(Step).dump_python(work.step, mode="json")
     return _line({"place": place, "step": step, "last": work.last, "secrets": dict(work.secrets)})
 
@@ -48,7 +49,9 @@ def to_work(line: bytes) -> Work:
         ValueError, KeyError, TypeError: it asks for none.
     """
     data = json.loads(line)
-    place = Place(**{**data["place"], "allow": Allow.model_validate(data["place"]["allow"])})
+    told = data["place"]
+    settings = {"allow": Allow.model_validate(told["allow"]), "store": StoreSettings.model_validate(told["store"])}
+    place = Place(**{**told, **settings})
     return Work(place, TypeAdapter(Step).validate_python(data["step"]), data["last"], data["secrets"])
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mlops.core import fronts, worlds
     from mlops.core.images import Images, Software, Templates
+    from mlops.core.notices import Notice, Requests
     from mlops.core.worlds import Observation, Place, Report, Request
 
 _ASK = {
@@ -48,15 +49,35 @@ class Silence:
         """Keep nothing."""
 
 
+class Deaf:
+    """The requests of a world in which no step runs, or of one that nobody handed any."""
+
+    def newest(self) -> int:
+        """There are none."""
+        return 0
+
+    def since(self, _sequence: int) -> tuple[Notice, ...]:
+        """There are none."""
+        return ()
+
+    def reject(self, reason: str) -> None:
+        """Keep nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Doors:
     """All doors of a project. As a context manager it removes the scratch folders that were handed out."""
 
-    def __init__(self, place: Place, report: Report | None = None) -> None:
+    def __init__(self, place: Place, report: Report | None = None, requests: Callable[[], Requests] = Deaf) -> None:
+        """Hand in what a step reports to, and what opens the requests that its delivery hears."""
         self.place = place
         self.root = Path(place.root)
         self.report: Report = report or Silence()
         self.clock = SystemClock()
         self._scratch: list[Path] = []
+        self._open_requests = requests
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +86,8 @@ class Doors:
         for folder in self._scratch:
             shutil.rmtree(folder, ignore_errors=True)
         self._scratch.clear()
+        if "requests" in self.__dict__:
+            self.requests.close()
 
     @cached_property
     def artifacts(self) -> worlds.Artifacts:
@@ -142,6 +165,11 @@ class Doors:
         from mlops.world.secrets import EnvironmentSecrets
 
         return EnvironmentSecrets()
+
+    @cached_property
+    def requests(self) -> Requests:
+        """What persons ask of a running delivery."""
+        return self._open_requests()
 
     def scratch(self) -> Path:
         """Return a new, empty folder that is deleted after the step."""
