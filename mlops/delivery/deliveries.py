@@ -63,12 +63,15 @@ class Answers:
     failed: int = 0
 
 
+Wished = Literal["abort", "promote", "promote-full", "pause", "resume"]
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a person asked of the delivery; `seq` rises."""
 
     seq: int
-    verb: Literal["abort", "promote", "promote-full", "pause", "resume"]
+    verb: Wished
     by: str = ""
     reason: str = ""
 

@@ -92,11 +92,17 @@ def _staged(delivery: Delivery, stage: int, now: float) -> Delivery:
     return enter(replace(delivery, phase="stepping", stage=stage), "clear" if ends_first else "scale", now)
 
 
+def _before(delivery: Delivery, traffic: Traffic, seen: Seen) -> float:
+    """Return the weight until now; where nobody knows it, one that is hard to tell from the one asked for."""
+    if delivery.route:
+        return delivery.traffic.weight
+    return seen.traffic.weight if seen.traffic is not None else abs(traffic.weight - 1)
+
+
 def _routed(delivery: Delivery, traffic: Traffic, seen: Seen) -> Delivery:
     """Return the delivery asking for this traffic; what was measured under another says nothing of it."""
     window = delivery.window if traffic == delivery.traffic else None
-    before = delivery.traffic if delivery.route or seen.traffic is None else seen.traffic
-    maybe = tuple(sorted({*delivery.maybe, before.weight}))
+    maybe = tuple(sorted({*delivery.maybe, _before(delivery, traffic, seen)}))
     asked = replace(delivery, traffic=traffic, route=delivery.route + 1, maybe=maybe, window=window)
     return enter(asked, "route", seen.now)
 

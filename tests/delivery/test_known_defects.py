@@ -155,3 +155,14 @@ def test_a_first_delivery_has_no_stable_version_to_go_back_to_and_says_so():
     assert end.result == "aborted"
     assert "died: exit code 137" in end.reason
     assert not world.replicas
+
+
+def test_a_weight_that_nobody_knows_is_proven_to_be_gone_by_many_answers():
+    """Another delivery left 5 %, and the proxy could not be read when this one began: 20 answers would say nothing."""
+    world, delivery = stage(seed=3)
+    world.begin("other", 1)
+    world.asked = world.effective = Traffic(5.0)
+    world.unreadable, world.route_lies = True, True
+    delivery = reached(world, delivery, part="route")
+    world.unreadable = False
+    assert reached(world, delivery, phase="aborting").maybe[-1] == 1.0
