@@ -99,6 +99,10 @@ class Kind:
         """For a kind that keeps: look at the thing. `value` is None where all is as recorded, else what is not, in words."""
         raise NotImplementedError
 
+    def explain(self, _record: Record, _checkpoint: Mapping[str, Any], _world: World) -> tuple[str, ...]:
+        """For a kind that keeps: return sentences on where a step stands that left this checkpoint. Looks, and changes nothing."""
+        return ()
+
     def undo(self, _record: Record) -> Op:
         """For a kind that keeps: return the op that removes the thing."""
         raise NotImplementedError

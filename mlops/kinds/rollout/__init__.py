@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ByteSize, Field
 
@@ -99,6 +99,12 @@ class Rollout(Kind):
     def observe(self, record: Record, world: World) -> Observation:
         """Look at the replicas; `facts` have a row for each."""
         return docker.observe(record, world) if _is_docker(record) else process.observe(record, world)
+
+    def explain(self, record: Record, checkpoint: Mapping[str, Any], world: World) -> tuple[str, ...]:
+        """Return where the delivery stands and what it waits for; of processes only what was noted last."""
+        if _is_docker(record):
+            return docker.explain(record, checkpoint, world)
+        return ("its replicas are being replaced, one by one",)
 
     def undo(self, record: Record) -> Op:
         """Return the op that ends them."""

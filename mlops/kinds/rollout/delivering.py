@@ -7,19 +7,18 @@ none runs, replicas, proxy and weights stay as they are.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from mlops.core.errors import DeliveryAborted, MlopsError
 from mlops.delivery import progressing
 from mlops.delivery.actions import Action, Finish, Measure, Probe, Retire, Route, Run, Say, Scale
-from mlops.delivery.deliveries import Delivery, Ran, Reading, Seen
+from mlops.delivery.deliveries import Delivery, Ran, Reading, Seen, Wish, Wished
 from mlops.kinds.rollout.measuring import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlops.core.worlds import World
-    from mlops.delivery.deliveries import Wish
     from mlops.kinds.rollout.sites import Site
 
 PAUSE = 0.5  # seconds between two looks
@@ -29,16 +28,21 @@ _TRIES = 60  # rounds in which the last act may fail before the step does
 
 def resumed(last: Mapping[str, Any] | None, candidate: str, stable: str | None) -> Delivery | None:
     """Return the delivery that an interrupted apply left in its checkpoint, if it is of these versions still."""
-    if last is None or "delivery" not in last:
-        return None
-    try:
-        delivery = Delivery.from_json(last["delivery"])
-    except ValueError:  # written by another version of mlops: what is there is looked at, and the delivery begins anew
-        return None
-    if delivery.candidate != candidate:
+    delivery = read(last)
+    if delivery is None or delivery.candidate != candidate:
         return None
     is_noted = delivery.result == "delivered" and stable == candidate  # killed between the note and the end
     return delivery if delivery.stable == stable or is_noted else None
+
+
+def read(checkpoint: Mapping[str, Any] | None) -> Delivery | None:
+    """Return the delivery that a checkpoint has; None where it has none, or one that another version of mlops wrote."""
+    if checkpoint is None or "delivery" not in checkpoint:
+        return None
+    try:
+        return Delivery.from_json(checkpoint["delivery"])
+    except ValueError:
+        return None
 
 
 @dataclass(slots=True)
@@ -68,7 +72,7 @@ class Driver:
         """
         tries = 0
         while True:
-            delivery, actions = progressing.next(delivery, self._look())
+            delivery, actions = progressing.next(delivery, self._look(delivery.heard))
             self._write(delivery)
             self._trouble = self._act(actions)
             if delivery.result is not None and not self._trouble:
@@ -80,11 +84,11 @@ class Driver:
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
-    def _look(self) -> Seen:
+    def _look(self, heard: int) -> Seen:
         """Return what is seen; a look never fails."""
         readings, self._readings = tuple(self._readings), []
         ran, self._ran = tuple(self._ran), []
-        told: dict[str, Any] = {"readings": readings, "ran": ran, "wishes": self._wishes()}
+        told: dict[str, Any] = {"readings": readings, "ran": ran, "wishes": self._wishes(heard)}
         try:
             found = self.site.look()
         except MlopsError as error:
@@ -100,9 +104,14 @@ class Driver:
             **told,
         )
 
-    def _wishes(self) -> tuple[Wish, ...]:
-        """Return what persons asked of this delivery since it began."""
-        return ()
+    def _wishes(self, heard: int) -> tuple[Wish, ...]:
+        """Return what persons asked of this delivery and it has not heeded; the state may not answer now: they are asked again."""
+        try:
+            notices = self.world.requests.since(heard)
+        except MlopsError:
+            return ()
+        wishes = {notice.sequence: notice for notice in notices if notice.verb in get_args(Wished)}
+        return tuple(Wish(sequence, cast(Wished, one.verb), one.by, one.reason) for sequence, one in wishes.items())
 
     # -- acting ------------------------------------------------------------------------------------------------------
 

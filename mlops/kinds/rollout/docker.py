@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from mlops.core.digests import PREFIX, digest
-from mlops.core.errors import DeliveryAborted
+from mlops.core.errors import DeliveryAborted, WorldError
 from mlops.core.fronts import TRACKS, WHOLE, FoundFront, Front, Release
 from mlops.core.ops import Bindable, Late, Made, Op, template
 from mlops.core.settings import Engine
 from mlops.core.specs import Spec
 from mlops.core.worlds import Observation
-from mlops.delivery import progressing
+from mlops.delivery import explaining, progressing
+from mlops.delivery.deliveries import Seen
 from mlops.delivery.strategies import Strategy  # noqa: TC001 - pydantic reads the annotations
 from mlops.kinds.rollout import delivering
 from mlops.kinds.rollout.sites import ADMIN, Site, Tracks, called, tracks_of
@@ -93,6 +94,8 @@ class Deliver(Op):
         release = self._release(world)
         site = self._site(world, release)
         done = delivering.Driver(world, site).run(self._delivery(world, site, release))
+        if done.result == "aborted":
+            world.requests.reject(done.reason)
         if done.result != "delivered":
             raise DeliveryAborted(done.reason, _HINTS[done.result or "aborted"])
         return Made({"serving": release.artifact}, self._facts(world, site))
@@ -141,7 +144,8 @@ class Deliver(Op):
             return found
         former = tuple(candidate if one.id == release.id else one.id for one in site.tracks.former)
         now = world.clock.now().timestamp()
-        return progressing.begin(self.strategy, (stable, candidate), self.replicas, now, former)
+        begun = progressing.begin(self.strategy, (stable, candidate), self.replicas, now, former)
+        return replace(begun, heard=world.requests.newest())  # what was asked before was asked of another delivery
 
     def _facts(self, world: World, site: Site) -> dict[str, Any]:
         release = site.tracks.stable
@@ -219,6 +223,22 @@ def observe(record: Record, world: World) -> Observation:
     return Observation(
         "; ".join(differences) or None, {"url": facts.get("url"), "replicas": rows, "weight": front.weight * 100 / WHOLE}
     )
+
+
+def explain(record: Record, checkpoint: Mapping[str, Any], world: World) -> tuple[str, ...]:
+    """Return where the delivery of the checkpoint stands, by a look that changes nothing."""
+    delivery = delivering.read(checkpoint)
+    if delivery is None:
+        return ()
+    engine, rollout, now = _engine(record), record.address, world.clock.now().timestamp()
+    try:
+        front, replicas = world.proxies.look(engine, rollout), world.containers.look(engine, rollout)
+        tracks = _known(world.proxies.noted(engine, rollout), replicas, front)
+    except WorldError as error:
+        return explaining.explain(delivery, Seen(now, trouble=error.message, blind=True))
+    unasked = Front(rollout, "", "", 0, "", {}, header=front.header)  # nothing is asked of the proxy
+    found = Site(world, engine, unasked, tracks, lambda _: None).view(replicas, front)
+    return explaining.explain(delivery, Seen(now, found.tracks["stable"], found.tracks["candidate"], found.traffic))
 
 
 def undo(record: Record, drain: float) -> Remove:

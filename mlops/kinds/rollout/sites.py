@@ -100,7 +100,10 @@ class Site:
         found = self.world.containers.look(self.engine, self.front.rollout)
         self.front = replace(self.front, servers={track: self._servers(track, found) for track in TRACKS})
         self.world.proxies.ensure(self.engine, self.front, self.say)
-        front = self.world.proxies.look(self.engine, self.front.rollout)
+        return self.view(found, self.world.proxies.look(self.engine, self.front.rollout))
+
+    def view(self, found: tuple[Replica, ...], front: FoundFront) -> Look:
+        """Return what these replicas and this proxy are to the delivery."""
         return Look({track: self._track(track, found, front) for track in TRACKS}, self._traffic(front), front, found)
 
     def name(self, track: Track) -> str | None:
@@ -109,11 +112,11 @@ class Site:
         return None if own is None else called(own, other)
 
     def _servers(self, track: Track, found: tuple[Replica, ...]) -> tuple[str, ...]:
-        """Return the servers that a track should have: its replicas that are there, but for those that were taken out before."""
-        release = self.tracks.of(track)
-        if release is None or (track == "candidate" and release == self.tracks.stable):
-            return ()
-        return tuple(f"{one.name}:{release.port}" for one in found if one.release == release)
+        """Return the servers that a track should have: its replicas that are there.
+
+        Those of another candidate stay in the route until the delivery has taken their share away: the stable version may not be whole.
+        """
+        return tuple(f"{one.name}:{one.release.port}" for one in self._own(track, found))
 
     def _track(self, track: Track, found: tuple[Replica, ...], front: FoundFront) -> Replicas:
         own = self._own(track, found)
