@@ -31,9 +31,9 @@ def run(client: DockerClient, container: str, argv: Sequence[str], said: bytes =
 
     made = client.api.exec_create(container, list(argv), stdin=bool(said), stdout=True, stderr=True)
     stream = client.api.exec_start(made["Id"], socket=True)
+    connection = getattr(stream, "_sock", stream)  # of TLS it is the socket itself
     written: dict[int, list[bytes]] = {}
     try:
-        connection = getattr(stream, "_sock", stream)  # of TLS it is the socket itself
         connection.settimeout(seconds)
         if said:
             connection.sendall(said)
@@ -44,6 +44,7 @@ def run(client: DockerClient, container: str, argv: Sequence[str], said: bytes =
         raise Unavailable(message, "is the machine overloaded?") from error
     finally:
         stream.close()
+        connection.close()
     code = client.api.exec_inspect(made["Id"])["ExitCode"]
     if code != 0:
         last = b"".join(part for number in sorted(written, reverse=True) for part in written[number])
