@@ -239,9 +239,11 @@ class _Run:
         for late in map(Late, step.reads):
             if late.sort == "input":
                 continue
+            if late in values and late.sort == "output":
+                continue  # known when planned, or, where a version comes back, when that was delivered
             made = self.records[late.ref.address].output(late.ref.output or "")
             if late.sort == "output":
-                values.setdefault(late, made)
+                values[late] = made
             elif recorded is not None:
                 values[late] = ops.compared_with(values[late], made, recorded.values.get(late))
         return ops.key(step.template, step.reads, values), values
