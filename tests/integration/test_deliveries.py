@@ -10,7 +10,7 @@ from harbour import QUICK, Load
 
 WATCHED = {"error_rate": {"max": 0.02, "min_samples": 50}, "interval": 1}
 GREEN = {
-    "recreate": {"recreate": {}},
+    "recreate": {"recreate": QUICK},
     "rolling": {"rolling": QUICK},
     "blue_green": {"blue_green": {**QUICK, "steps": [{"weight": 100}, {"analyse": 2}], "analysis": WATCHED}},
     "canary": {"canary": {**QUICK, "steps": [{"weight": 25}, {"pause": 9}], "analysis": WATCHED}},
