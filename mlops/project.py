@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import kinds as kinds_room
 from mlops.composing import compositions
 from mlops.composing.origins import Places
+from mlops.core import specs
 from mlops.core.errors import MlopsError, PlanError, StateError, Unavailable
 from mlops.core.executions import Failure, Outcome, Result, Status
 from mlops.core.plans import Do
@@ -22,8 +23,9 @@ from mlops.engine.retrying import Retries
 from mlops.engine.reusing import Reachable
 from mlops.policies import judging
 from mlops.stores.maintaining import Maintenance
+from mlops.stores.requests import StepRequests
 from mlops.stores.sql import SqlStore
-from mlops.world import chance, deadlines, hosts, owners, rego
+from mlops.world import chance, deadlines, hosts, owners, rego, secrets
 from mlops.world.doors import STATE, Doors
 from mlops.world.interrupts import Interrupts
 
@@ -94,7 +96,7 @@ class Project:
     def place(self) -> Place:
         """Where the project's steps belong."""
         settings = self.settings
-        return Place(str(self.root), settings.project, settings.environment, settings.allow)
+        return Place(str(self.root), settings.project, settings.environment, settings.allow, settings.store)
 
     @cached_property
     def world(self) -> Doors:
@@ -104,13 +106,8 @@ class Project:
     @cached_property
     def store(self) -> SqlStore:
         """The recorded state."""
-        settings = self.settings
-        secret = settings.store.secret
-        password = self.world.secrets.value(secret) if secret is not None else None
         try:
-            return SqlStore(
-                with_password(settings.store.url, password), self.root, self.world.clock, owners.is_gone, settings.project
-            )
+            return _store(self.place)
         except StateError as error:
             origin = self.composition.origins.of("store", "url")
             if origin is not None:
@@ -265,12 +262,30 @@ class Project:
             self.store.release(lease)
 
     def _executor(self, plan: Plan) -> Executor:
-        from mlops.executors.local import Local
         from mlops.executors.needs import Needs
 
-        needs = Needs(self.settings.executor, hosts.cores())
-        needs.check(step for step in plan.steps if step.do is Do.RUN)
-        return Local(partial(run_step, self.place), needs, self.root / STATE / "logs" / self.run)
+        settings, outputs = self.settings.executor, self.root / STATE / "logs" / self.run
+        steps = [step for step in plan.steps if step.do is Do.RUN]
+        run = partial(run_step, self.place)
+        if settings.type == "docker" and not all(step.here for step in steps):
+            from mlops import boxing
+            from mlops.executors.docker import Docker
+
+            into, cores = boxing.boxing(self.place, settings, self._secrets_of)
+            needs = Needs(settings, cores)
+            needs.check(steps)
+            return Docker(into, run, needs, outputs)
+        from mlops.executors.local import Local
+
+        needs = Needs(settings, hosts.cores())
+        needs.check(steps)
+        return Local(run, needs, outputs)
+
+    def _secrets_of(self, step: Step) -> Mapping[str, str]:
+        """Return the secrets that the step names, as environment variables; those that are not there it asks for in vain."""
+        marked = specs.marked(_ops()[step.verb], specs.SECRET)
+        names = {leaf for path, leaf in specs.walk(step.op) if isinstance(leaf, str) and specs.is_marked(path, marked)}
+        return secrets.found(names)
 
 
 def run_step(place: Place, step: Step, report: Report) -> Outcome:
@@ -278,7 +293,7 @@ def run_step(place: Place, step: Step, report: Report) -> Outcome:
 
     What the op raises becomes the outcome's failure, here and nowhere else.
     """
-    with Doors(place, report) as world:
+    with Doors(place, report, partial(_requests, place, step)) as world:
         started = world.clock.monotonic()
         try:
             made = _ops()[step.verb].model_validate(dict(step.op)).run(world)
@@ -288,6 +303,19 @@ def run_step(place: Place, step: Step, report: Report) -> Outcome:
             )
         seconds = world.clock.monotonic() - started
         return Outcome(step.id, Status.DONE, dict(made.outputs), dict(made.facts), seconds)
+
+
+def _store(place: Place) -> SqlStore:
+    """Open the state of the place."""
+    doors = Doors(place)
+    secret = place.store.secret
+    url = with_password(place.store.url, doors.secrets.value(secret) if secret is not None else None)
+    return SqlStore(url, doors.root, doors.clock, owners.is_gone, place.project)
+
+
+def _requests(place: Place, step: Step) -> StepRequests:
+    """Open what a delivery hears, on a connection of its own: it runs in a thread beside that of applying."""
+    return StepRequests(_store(place), place.environment, step, owners.person())
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,8 @@
-"""What many rooms' tests share: a real PostgreSQL, and states in each database that the store speaks to."""
+"""What many rooms' tests share: a real PostgreSQL, a real Docker engine, and states in each database that the store speaks to."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import engines
 import postgres
 
 MEMORY = next((path for path in ("/dev/shm",) if Path(path).is_dir()), None)  # noqa: S108 - no disk to wait for
@@ -19,6 +21,20 @@ def postgres_server():
     """Give a PostgreSQL that lives as long as the tests."""
     with postgres.running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """Give a Docker engine with the image that tests build upon; who makes something there removes it."""
+    with engines.running() as rig:
+        yield rig
+
+
+@pytest.fixture
+def own_engine():
+    """Give the function that starts a Docker engine which the test may kill."""
+    with contextlib.ExitStack() as started:
+        yield lambda **how: started.enter_context(engines.running(is_own=True, **how))
 
 
 @dataclass

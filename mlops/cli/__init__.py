@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops.cli import looking, starting  # noqa: F401 - they add their commands
+from mlops.cli import inside, looking, starting  # noqa: F401 - they add their commands
 from mlops.cli.commands import INTERRUPTED, commands
 from mlops.cli.sessions import Session, complain, look
 

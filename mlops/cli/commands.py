@@ -16,7 +16,7 @@ from mlops.cli.arguments import Arguments, suggest
 from mlops.cli.sessions import Session, complain, confirm, look, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mlops.core.executions import Result
     from mlops.core.plans import Plan
@@ -242,7 +242,14 @@ def _refuse(made: Plan) -> None:
     checking.sound(made)
 
 
-def _apply(session: Session, project: Project, made: Plan, *, yes: bool, **how: bool) -> tuple[int, Result | None]:
+def carry_out(session: Session, project: Project, made: Plan, *, yes: bool, before: Callable[[], None]) -> int:
+    """Apply a plan that no spec asked for, and `before` that, once it is agreed to, do what must be durable; return the exit code."""
+    return _apply(session, project, made, yes=yes, before=before)[0]
+
+
+def _apply(
+    session: Session, project: Project, made: Plan, *, yes: bool, before: Callable[[], None] = lambda: None, **how: bool
+) -> tuple[int, Result | None]:
     """Show the plan, ask, apply, and tell how it went; return the exit code too. `how` is for `Project.apply`."""
     from mlops.core.errors import StepsFailed
     from mlops.rendering import machine, results
@@ -254,6 +261,7 @@ def _apply(session: Session, project: Project, made: Plan, *, yes: bool, **how: 
     _heed(session, project.judge(made))
     if made.steps and not yes:
         confirm(session, "Apply this?")
+    before()
     if not made.steps and not session.machine:
         return StepsFailed.exit_code if made.standing else 0, None
     if not session.machine:

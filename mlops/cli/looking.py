@@ -10,6 +10,7 @@ import click
 
 from mlops.cli.arguments import Arguments, address, known, moments, suggest
 from mlops.cli.commands import commands, one_argument, overrides_argument, read
+from mlops.cli.rollout import rollout
 from mlops.cli.sessions import look, say
 from mlops.cli.state import lock, state
 
@@ -181,5 +182,5 @@ def log(session: Session, run: str | None, address: str | None, step: str | None
         say(text)
 
 
-for group in (state, lock):
+for group in (rollout, state, lock):
     commands.add_command(group)

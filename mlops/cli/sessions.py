@@ -16,7 +16,7 @@ from mlops.cli.streams import FileStream
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from mlops.core.diagnostics import Origin
+    from mlops.core.diagnostics import Diagnostic, Origin
     from mlops.core.events import Event
     from mlops.core.plans import Plan
     from mlops.project import Project
@@ -112,6 +112,8 @@ class Session:
         from mlops import project
 
         opened = project.open(self.root, overrides)
+        if opened.composition.warnings:
+            self._warn(opened.composition.warnings)
         try:
             yield opened
         finally:
@@ -132,6 +134,11 @@ class Session:
             yield opened
         finally:
             opened.close()
+
+    def _warn(self, warnings: Sequence[Diagnostic]) -> None:
+        from mlops.rendering import diagnostics
+
+        complain(diagnostics.diagnostics(warnings, look(sys.stderr), self.read_line))
 
     def read_line(self, origin: Origin) -> str | None:
         """Return the line of a source file, or None where it cannot be read."""

@@ -66,7 +66,7 @@ class Assembling:
             base = digest([cache.signature.hex(), allow.model_dump(mode="json")]).encode()
             old = {entry.address: entry for entry in kept.entries} if kept is not None and kept.base == base else {}
             compiled = _compile_all(drafts, old, allow, problems)
-        problems.refuse(overrides)
+        warnings = problems.refuse(overrides)
         resources = {Address(entry.address): resource for entry, resource in compiled}
         linking.refuse_circles(resources)
         cache.save(
@@ -77,12 +77,12 @@ class Assembling:
                 needs,
                 {name: caching.hash_variable(name) for name in allow.env},
                 base,
-                settings.model_dump(mode="json"),
+                settings.model_dump(mode="json", exclude_defaults=True),
                 problems.places.kept(),
                 [entry for entry, _ in compiled],
             )
         )
-        return Composition(settings, resources, problems.places, overrides)
+        return Composition(settings, resources, problems.places, overrides, warnings)
 
     def settings(self, overrides: tuple[str, ...]) -> Settings:
         """Return the settings alone.
@@ -136,6 +136,7 @@ def _compile_all(drafts: Drafts, old: Mapping[str, Entry], allow: Allow, problem
     found: list[tuple[Entry, Resource]] = []
     for address in addresses:
         if address in taken:
+            problems.tell(address, taken[address].warnings)
             found.append((taken[address], taken[address].resource()))
         elif address not in specs:
             problems.tell(address, _loose(drafts, address, outputs))
@@ -144,7 +145,8 @@ def _compile_all(drafts: Drafts, old: Mapping[str, Entry], allow: Allow, problem
             asked, more = _checked(drafts, resource, outputs, allow) if resource is not None else (set(), [])
             problems.tell(address, [*wrong, *more])
             if resource is not None:
-                found.append((caching.entry(resource, drafts.keys[address], {it: drafts.keys.get(it) for it in asked}), resource))
+                keys = {it: drafts.keys.get(it) for it in asked}
+                found.append((caching.entry(resource, drafts.keys[address], keys, more), resource))
     return found
 
 

@@ -21,6 +21,7 @@ import msgspec
 from mlops.composing.origins import Written  # noqa: TC001 - msgspec reads it at run time
 from mlops.composing.sources import Source  # noqa: TC001 - msgspec reads it at run time
 from mlops.core.addresses import Address, Ref
+from mlops.core.diagnostics import Diagnostic  # noqa: TC001 - msgspec reads it at run time
 from mlops.core.ops import Template
 from mlops.core.resources import PLAIN, Lifecycle, Resource
 from mlops.core.worlds import Request
@@ -49,7 +50,10 @@ class Step(NamedTuple):
 
 
 class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """One compiled resource, and on what the result depends: its own key and the keys of all that was asked for."""
+    """One compiled resource, and on what the result depends: its own key and the keys of all that was asked for.
+
+    Its warnings have no origin: where a value is written may change while the resource does not.
+    """
 
     address: str
     key: bytes
@@ -62,6 +66,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
     gates: tuple[str, ...]
     refs: tuple[tuple[str, str], ...]
     lifecycle: dict[str, Any] | None
+    warnings: tuple[Diagnostic, ...]
 
     def resource(self) -> Resource:
         """Return the resource."""
@@ -78,7 +83,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
         )
 
 
-def entry(resource: Resource, key: bytes, asked: dict[str, bytes | None]) -> Entry:
+def entry(resource: Resource, key: bytes, asked: dict[str, bytes | None], warnings: Sequence[Diagnostic]) -> Entry:
     """Return the resource as it is kept."""
     return Entry(
         str(resource.address),
@@ -92,6 +97,7 @@ def entry(resource: Resource, key: bytes, asked: dict[str, bytes | None]) -> Ent
         tuple(map(str, resource.gates)),
         tuple((path, str(ref)) for path, ref in resource.refs),
         None if resource.lifecycle is PLAIN else resource.lifecycle.model_dump(),
+        tuple(warnings),
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mlops.composing import caching
 from mlops.composing.origins import Places
+from mlops.composing.problems import Problems
 from mlops.composing.sources import scan
 from mlops.core.addresses import Address
 from mlops.core.settings import Composition, Settings
@@ -87,4 +88,8 @@ def _uncollected() -> Iterator[None]:
 
 def _composition(root: Path, overrides: tuple[str, ...], kept: Kept) -> Composition:
     resources = {Address(entry.address): entry.resource() for entry in kept.entries}
-    return Composition(Settings.model_validate(kept.settings), resources, Places(root, *kept.places), overrides)
+    problems = Problems([], Places(root, *kept.places))
+    for entry in kept.entries:
+        problems.tell(entry.address, entry.warnings)
+    settings = Settings.model_validate(kept.settings)
+    return Composition(settings, resources, problems.places, overrides, problems.refuse(overrides))

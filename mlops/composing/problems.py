@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlops.core.diagnostics import Diagnostic, Origin
+from mlops.core.diagnostics import Diagnostic, Origin, Severity
 from mlops.core.errors import SpecError
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Problems:
                 self.found.append(replace(item, address=address or None, origin=origin))
         return any_problem
 
-    def refuse(self, overrides: Sequence[str]) -> None:
-        """Stop where anything was found.
+    def refuse(self, overrides: Sequence[str]) -> tuple[Diagnostic, ...]:
+        """Stop where anything is wrong; return the warnings where nothing more was found.
 
         Raises:
             SpecError: without repetitions: the command line's in its order, then the files' by name and place.
@@ -45,5 +45,7 @@ class Problems:
             index = overrides.index(origin.override) if origin.override in overrides else len(overrides)
             return (index, origin.file or "", origin.line or 0, origin.column or 0)
 
-        if self.found:
-            raise SpecError(sorted(dict.fromkeys(self.found), key=place))
+        found = tuple(sorted(dict.fromkeys(self.found), key=place))
+        if any(item.severity is Severity.ERROR for item in found):
+            raise SpecError(found)
+        return found

@@ -15,6 +15,7 @@ MlopsError                  code, message, hint
 │  ├─ Deferred              will be known once other resources are applied
 │  └─ Refused               may not
 ├─ DataError                data does not fit what its spec says of it
+├─ DeliveryAborted exit 3   a new version does not serve, and the old one does
 └─ StepsFailed    exit 3    failed outcomes and failed verdicts
 
 cli turns a MlopsError into text and an exit code in one place; anything else is a bug: exit 70.
@@ -137,6 +138,13 @@ class DataError(MlopsError):
     """Data does not fit what its spec says of it; the message has a line per problem."""
 
     code = "data"
+
+
+class DeliveryAborted(MlopsError):  # noqa: N818 - design.md's words for errors
+    """A delivery took itself back, or could not be finished; the message says why, in one line."""
+
+    code = "delivery-aborted"
+    exit_code = 3
 
 
 class StepsFailed(MlopsError):  # noqa: N818 - design.md names it so

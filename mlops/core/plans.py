@@ -52,6 +52,7 @@ class When(StrEnum):
     RECORDED = "key-as-recorded"  # then skip
     REALISED = "key-realised"  # then reuse
     PASSED = "verdict-passed"  # else blocked
+    ACCEPTED = "key-not-rejected"  # else blocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,9 @@ class Reason:
     imported    {outputs}                           `import` says that they are there already
     forgotten   {}                                  `removed` says that it is mlops's no more
     blocked     {tests: {address: [failing check]}} required tests are known to fail
+    rejected    {at, by, reason}                    a delivery of this very version was taken back
+    undone      {at}                                `mlops rollout undo` goes back to the version that was recorded then
+    unattended  {since}                             its delivery is half-done, and nobody drives it
     """
 
     code: str
@@ -112,6 +116,13 @@ class Change:
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of steps that stay but read under new names
     protected: bool = False  # to record: its lifecycle prevents that it is destroyed
     moved_from: Address | None = None  # its address so far
+
+    @property
+    def is_blocked(self) -> bool:
+        """Tell whether nothing of it will run, as far as is known."""
+        return bool(self.blocked) or any(reason.code == "rejected" for reason in self.reasons)
+
+    notes: tuple[str, ...] = ()  # what the kind has to say of it to who reads the plan
 
 
 @dataclass(frozen=True, slots=True)

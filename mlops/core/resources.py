@@ -91,9 +91,17 @@ class Kind:
         """
         return ()
 
+    def notes(self, _spec: Any) -> tuple[str, ...]:
+        """For a kind that keeps: return sentences that a reader of the plan should know before what is kept is changed; pure."""
+        return ()
+
     def observe(self, _record: Record, _world: World) -> Observation:
         """For a kind that keeps: look at the thing. `value` is None where all is as recorded, else what is not, in words."""
         raise NotImplementedError
+
+    def explain(self, _record: Record, _checkpoint: Mapping[str, Any], _world: World) -> tuple[str, ...]:
+        """For a kind that keeps: return sentences on where a step stands that left this checkpoint. Looks, and changes nothing."""
+        return ()
 
     def undo(self, _record: Record) -> Op:
         """For a kind that keeps: return the op that removes the thing."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 from urllib.parse import quote
 
-from pydantic import AfterValidator, ByteSize, ConfigDict, Field
+from pydantic import AfterValidator, ByteSize, ConfigDict, Field, model_validator
 
 from mlops.core.addresses import Address  # noqa: TC001 - pydantic reads the annotations
 from mlops.core.specs import SECRET, Spec
@@ -15,7 +15,7 @@ from mlops.core.specs import SECRET, Spec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlops.core.diagnostics import Origin
+    from mlops.core.diagnostics import Diagnostic, Origin
     from mlops.core.resources import Resource
 
 
@@ -58,6 +58,40 @@ def _without_secret(url: str) -> str:
     return url
 
 
+_HOST = r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:\d{1,5})?"
+_ENGINE = re.compile(rf"unix:///[^\s]+|tcp://{_HOST}|ssh://([A-Za-z0-9_][\w.-]*@)?{_HOST}(/[^\s]+)?")
+
+
+class Engine(Spec):
+    """A Docker engine, in the words of `docker --host` and `--tlsverify`."""
+
+    host: str | None = Field(
+        default=None,
+        description="`unix:///SOCKET`, `tcp://HOST:2376` or `ssh://USER@HOST`; what DOCKER_HOST says, or this machine's, where absent",
+    )
+    tls: Annotated[str, Field(pattern=r"^[/~]")] | Literal[False] | None = Field(
+        default=None,
+        description="Folder of `ca.pem`, `cert.pem` and `key.pem` for tcp; `false` where the port is open to all who reach it",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.host is not None and not _ENGINE.fullmatch(self.host):
+            message = f"'{self.host}' is no engine: write unix:///SOCKET, tcp://HOST:PORT or ssh://USER@HOST"
+            raise ValueError(message)
+        is_tcp = self.host is not None and self.host.startswith("tcp://")
+        if is_tcp and self.tls is None:
+            message = f"{OPEN_TO_ALL}: name the folder of the certificates (tls), or say that it is meant so (tls: false)"
+            raise ValueError(message)
+        if self.tls is not None and not is_tcp:
+            message = "tls belongs to an engine behind tcp://"
+            raise ValueError(message)
+        return self
+
+
+OPEN_TO_ALL = "without TLS everybody who reaches the port of the engine is root there"
+
+
 class StoreSettings(Spec):
     """Where the state is kept."""
 
@@ -79,12 +113,37 @@ class StepLimits(Spec):
     gpus: int | None = Field(default=None, ge=0, description="GPUs that the step alone sees, in CUDA_VISIBLE_DEVICES")
     memory: ByteSize | None = Field(default=None, description="Memory that each of its processes may take: 2GiB")
     timeout: float | None = Field(default=None, gt=0, description="Seconds that it may take")
+    network: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="With type docker: the network of its container, as `docker run --network`; none where absent",
+    )
+
+
+class Mount(Spec):
+    """A folder or file that containers see, in the words of `docker run --mount`."""
+
+    source: str = Field(pattern=r"^/[^,]*$", description="Its path on the machine of the engine")
+    target: str | None = Field(default=None, pattern=r"^/[^,]*$", description="Its path in the container; the same where absent")
+    readonly: bool = Field(default=True, description="Whether containers may not write to it")
 
 
 class ExecutorSettings(Spec):
     """Where steps run, and what they may take."""
 
-    type: Literal["local"] = Field(default="local", description="Processes on this machine")
+    type: Literal["local", "docker"] = Field(
+        default="local", description="local: processes on this machine; docker: a container for each step"
+    )
+    image: str | None = Field(
+        default=None, pattern=r"^[^\s-]\S*$", description="With type docker: the image with mlops in it; the engine must have it"
+    )
+    python: str = Field(
+        default="python3", pattern=r"^[^\s-]\S*$", description="With type docker: the interpreter in the image that has mlops"
+    )
+    engine: Engine = Field(default=Engine(), description="With type docker: the engine; it must be on this machine")
+    mounts: tuple[Mount, ...] = Field(
+        default=(), description="With type docker: what containers see beside the project and its artifacts"
+    )
     workers: int | None = Field(default=None, ge=1, le=256, description="Steps at a time; one per core where absent")
     cpus: int | None = Field(
         default=None, ge=1, description="Processors that steps share; the cores, or `workers` if that is more, where absent"
@@ -103,6 +162,18 @@ class ExecutorSettings(Spec):
     limits: dict[str, StepLimits] = Field(
         default={}, description="By pattern of addresses or steps (`model.*`, `model.credit/fit`); the last one that fits wins"
     )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.type == "docker" and self.image is None:
+            message = "an executor of type docker needs an image: name one that has mlops in it (image)"
+            raise ValueError(message)
+        meant: list[str] = [name for name in ("image", "python", "engine", "mounts") if name in self.model_fields_set]
+        meant += [f"limits.{pattern}.network" for pattern, limits in self.limits.items() if limits.network is not None]
+        if self.type == "local" and meant:
+            message = f"{', '.join(meant)}: only an executor of type docker has that, and this one is of type local"
+            raise ValueError(message)
+        return self
 
 
 class Moved(Spec):
@@ -175,3 +246,4 @@ class Composition:
     resources: Mapping[Address, Resource]
     origins: Origins
     overrides: tuple[str, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()  # what is allowed, and better otherwise

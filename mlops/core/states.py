@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mlops.core.addresses import Address
+    from mlops.core.notices import Notice, Verb
 
 LEASE = timedelta(seconds=60)  # how long a lease lasts from when it was taken or last renewed
 
@@ -61,6 +62,8 @@ class State:
     records: Mapping[Address, Record] = field(default_factory=dict)
     pending: tuple[Entry, ...] = ()  # begun and not ended: what a crash interrupted
     version: int = 0
+    rejected: Mapping[str, Mapping[str, Notice]] = field(default_factory=dict)  # address → keys that no delivery may bring
+    is_held: bool = False  # a process holds the environment: what is pending runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,14 @@ class Store(StateReader, Protocol):
 
     def history(self, environment: str, address: str | None = None, *, plan: str | None = None) -> Iterable[Entry]:
         """Yield journal entries in order: all, those of one address, or those of one plan."""
+        ...
+
+    def notices(self, environment: str, address: str | None = None, after: int = 0) -> Iterable[Notice]:
+        """Yield what was asked of deliveries, and decided by them, in order: all, or of one address; newer than `after`."""
+        ...
+
+    def notify(self, environment: str, address: str, verb: Verb, *, key: str = "", by: str = "", reason: str = "") -> int:
+        """Append a notice, without any lease; return its sequence."""
         ...
 
     def close(self) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from mlops.core.settings import StoreSettings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from mlops.core.fronts import Containers, Proxies, Web
+    from mlops.core.images import Images, Software, Templates
+    from mlops.core.notices import Requests
     from mlops.core.settings import Allow
 
 
@@ -21,6 +26,7 @@ class Place:
     project: str
     environment: str
     allow: Allow
+    store: StoreSettings = field(default_factory=StoreSettings)  # where the state is kept; its password is a secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +36,12 @@ class Request:
     door        arguments                                   answers with (value; facts)
     file        path: str (relative to the project; a glob or an fsspec URL too), format: str
                                                             {file: digest, ...} per file; rows, bytes, files
+    image       name: str, engine: the body of an Engine    digest of the image as the engine has it, else as its registry does
     query       url: str | secret: str, version: str | None the answer of the version query; none without one
     packages    names: [str], maybe optional: [str]         {package: version} with what they depend on, and python; of optional
                                                             those that are installed
     code        entry: str (module:function in src/)        digest of the import closure inside src/
+    server      none                                        digest of the model server's own files, as an image gets them
     bundled     name: str                                   the name and the version of scikit-learn
     host        none                                        the id of this machine; its name
 
@@ -74,6 +82,10 @@ class Artifacts(Protocol):
 
     def file(self, digest: str) -> Path:
         """Return a local, read-only file with these bytes, verified."""
+        ...
+
+    def put_kept(self, files: Mapping[str, str]) -> str:
+        """Keep a folder of files that are kept already, {path in it: digest}; return the digest that `put_folder` would."""
         ...
 
     def folder(self, digest: str) -> Path:
@@ -190,6 +202,10 @@ class Code(Protocol):
         """Run an argv list (never a shell) in `folder`, its output going to the log; raise WorldError where it fails."""
         ...
 
+    def answer(self, argv: Sequence[str], environment: Mapping[str, str], seconds: float) -> str:
+        """Run an argv list in the project's folder, at most `seconds`, and return its stdout; raise WorldError where it fails."""
+        ...
+
     def lay_out(self, paths: Sequence[str], folder: Path) -> None:
         """Copy files of the project into `folder`, to the paths that they have in the project; a path may be a glob."""
         ...
@@ -278,8 +294,43 @@ class World(Protocol):
         ...
 
     @property
+    def software(self) -> Software:
+        """Wheels, and the model server."""
+        ...
+
+    @property
+    def images(self) -> Images:
+        """Images on engines and in registries."""
+        ...
+
+    @property
+    def containers(self) -> Containers:
+        """Server replicas in containers, on engines."""
+        ...
+
+    @property
+    def proxies(self) -> Proxies:
+        """Proxies before them."""
+        ...
+
+    @property
+    def web(self) -> Web:
+        """What answers over HTTP elsewhere."""
+        ...
+
+    @property
+    def templates(self) -> Templates:
+        """Texts with places to fill in."""
+        ...
+
+    @property
     def secrets(self) -> Secrets:
         """Secrets by name."""
+        ...
+
+    @property
+    def requests(self) -> Requests:
+        """What persons ask of a running delivery."""
         ...
 
     @property

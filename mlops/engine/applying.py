@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mlops.core import ops
+from mlops.core import notices, ops
 from mlops.core.events import Event
 from mlops.core.executions import Checkpoint, Failure, Outcome, Result, Status
 from mlops.core.ops import Late
@@ -98,6 +98,7 @@ class _Run:
         self.entries: list[Entry] = []
         self.beat = hands.clock.monotonic()
         self.has_said_stop = False
+        self.rejected = state.rejected
         self.last = {entry.step: entry.body for entry in state.pending if entry.event == "checkpoint"}
 
     def is_open(self) -> bool:
@@ -199,9 +200,8 @@ class _Run:
             return Outcome(step.id, Status.DROPPED)
         if step.id in self.hands.done:
             return self.outcome_so_far(step)
-        if When.PASSED in step.when and (refused := self.refused(step)):
-            message = f"{', '.join(refused)} did not pass"
-            return Outcome(step.id, Status.BLOCKED, failure=Failure("blocked", message))
+        if (failure := self.blocked(step)) is not None:
+            return Outcome(step.id, Status.BLOCKED, failure=failure)
         if step.do in (Do.FORGET, Do.RECORD, Do.MOVE, Do.IMPORT):
             return Outcome(step.id, Status.DONE, step.given)
         if step.do in (Do.UNDO, Do.SWEEP):
@@ -228,6 +228,14 @@ class _Run:
             return Outcome(step.id, Status.REUSED, realisation.outputs, realisation.facts, realisation.seconds)
         return None
 
+    def blocked(self, step: Step) -> Failure | None:
+        """Return what forbids the step, if its conditions have something against it."""
+        if When.PASSED in step.when and (refused := self.refused(step)):
+            return Failure("blocked", f"{', '.join(refused)} did not pass")
+        if When.ACCEPTED in step.when and (notice := notices.rejection(self.rejected, step.address, self.bound[step.id][0])):
+            return Failure("rejected", f"this version was rejected: {notice.reason}")
+        return None
+
     def refused(self, step: Step) -> list[str]:
         """Return the required tests whose verdict is not passed."""
         found = []
@@ -245,9 +253,11 @@ class _Run:
         for late in map(Late, step.reads):
             if late.sort == "input":
                 continue
+            if late in values and late.sort == "output":
+                continue  # known when planned, or, where a version comes back, when that was delivered
             made = self.records[late.ref.address].output(late.ref.output or "")
             if late.sort == "output":
-                values.setdefault(late, made)
+                values[late] = made
             elif recorded is not None:
                 values[late] = ops.compared_with(values[late], made, recorded.values.get(late))
         return ops.key(step.template, step.reads, values), values
@@ -256,7 +266,7 @@ class _Run:
 
     def begin(self, step: Step) -> tuple[Step, Mapping[str, Any] | None]:
         key, values = self.bound.get(step.id, ("", {}))
-        bound = replace(step, op=ops.bind(step.op, values), values=values)
+        bound = replace(step, op=ops.bind(step.op, values), values=values, key=key or None)
         self.running[step.id] = (step, self.hands.clock.monotonic())
         record = self.intent(step)
         body = {"key": key, **wording.why(self.changes[step.address])}

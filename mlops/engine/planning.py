@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops.core import plans
+from mlops.core import notices, plans
 from mlops.core.errors import PlanError
 from mlops.core.ops import Late
 from mlops.core.plans import Action, Change, Do, Plan, Reason
@@ -61,7 +61,7 @@ class _Planner:
         self.scope, self.observed, self.kinds, self.watch = scope, observed, kinds, watch
         self.options, self.origins = scope.options, scope.desired.origins
         self.drafter = Drafter(scope, observed, kinds)
-        self.stages = Stages(kinds, self.drafter.makers)
+        self.stages = Stages(kinds, self.drafter.makers, scope.state.rejected)
         self.changes: list[Change] = []
         self.standing: list[Standing] = []
         self.binding = Binding(scope, observed)
@@ -104,6 +104,7 @@ class _Planner:
         reasons = self.reasons(work, todo, fields)
         if blocked:
             reasons = (*reasons, Reason("blocked", {"tests": {address: self.failing(address) for address in blocked}}))
+        reasons = (*reasons, *self.delivered(work, todo))
         condition = self.condition(work, todo)
         self.changes.append(
             Change(
@@ -123,6 +124,7 @@ class _Planner:
                 values=_renamed(work.drafts, self.scope.recorded.records.get(moved_from or resource.address)),
                 protected=is_guarded,
                 moved_from=moved_from,
+                notes=_notes(kind, resource) if todo and record is not None else (),
             )
         )
         if action is Action.REPLACE and is_guarded:
@@ -175,6 +177,17 @@ class _Planner:
             yield Reason("unfinished")
         if fields:
             yield Reason("spec")
+
+    def delivered(self, work: Work, todo: list[Draft]) -> Iterator[Reason]:
+        """Yield what the delivery of a kept thing has come to: a version that was taken back, one that nobody drives."""
+        state, address = self.scope.state, work.resource.address
+        for draft in todo:
+            notice = notices.rejection(state.rejected, address, draft.key)
+            if notice is not None:
+                yield Reason("rejected", {"at": notice.at, "by": notice.by, "reason": notice.reason})
+        looked = [entry.at for entry in state.pending if entry.address == address and entry.event == "checkpoint"]
+        if looked and not state.is_held:
+            yield Reason("unattended", {"since": looked[-1]})
 
     def condition(self, work: Work, todo: list[Draft]) -> tuple[str, ...]:
         """Return the outputs that decide whether anything runs at all; empty where something runs anyway."""
@@ -267,6 +280,11 @@ def _renamed(drafts: Iterable[Draft], record: Record | None) -> dict[str, Mappin
     before = record.steps if record is not None else {}
     kept = {draft.template.name: draft.values for draft in drafts if draft.do is None and draft.template.name in before}
     return {name: values for name, values in kept.items() if before[name].values.keys() != values.keys()}
+
+
+def _notes(kind: Kind, resource: Resource) -> tuple[str, ...]:
+    """Return what a kind that keeps has to say of a change of what is there."""
+    return kind.notes(kind.Spec.model_validate(resource.body)) if kind.keeps else ()
 
 
 def _estimate(todo: list[Draft]) -> float | None:

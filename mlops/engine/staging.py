@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class Stages:
     """The steps of a plan, in the order in which they were added: behind all that they wait for."""
 
-    def __init__(self, kinds: Mapping[str, Kind], makers: Mapping[str, str]) -> None:
+    def __init__(self, kinds: Mapping[str, Kind], makers: Mapping[str, str], rejected: Collection[str]) -> None:
         self.kinds = kinds
+        self.rejected = rejected  # addresses of which a version was rejected: their keys are looked at before they run
         self.makers = makers  # "address/output" → id of the planned step that makes it
         self.steps: list[Step] = []
         self.steps_of: dict[str, list[str]] = {}  # address → ids of its planned steps
@@ -55,6 +56,8 @@ class Stages:
         when: tuple[When, ...] = (When.RECORDED,) if self.kinds[address.kind].keeps else (When.RECORDED, When.REALISED)
         if draft.forced or action is Action.REPLACE:
             when = ()
+        if address in self.rejected:
+            when = (*when, When.ACCEPTED)
         return self.add(
             Step(
                 id=f"{address}/{template.name}",

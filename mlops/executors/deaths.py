@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlops.executors.needs import Need
 
 MEMORY = "memory"  # code of failures for want of memory
+_RAISE = "raise `memory` of the step under executor.limits"
 
 
 def explain(code: int, need: Need, peak: int, *, is_late: bool, was_short: bool) -> Failure:
@@ -41,10 +42,16 @@ def explain(code: int, need: Need, peak: int, *, is_late: bool, was_short: bool)
     return Failure("died", f"the worker died ({what}){held}", hint)
 
 
+def over(need: Need) -> Failure:
+    """Return the failure of a step that was killed because it met its own limit of memory."""
+    message = f"needed more memory than it could have, and was killed; its limit is {size(need.memory or 0)}"
+    return Failure(MEMORY, message, _RAISE)
+
+
 def out_of_memory(outcome: Outcome, need: Need | None) -> Outcome:
     """Return the outcome; one that failed for want of memory names the limit that it met."""
     failure = outcome.failure
     if failure is None or failure.code != MEMORY or need is None or need.memory is None:
         return outcome
     message = f"{failure.message}; its limit is {size(need.memory)}"
-    return replace(outcome, failure=replace(failure, message=message, hint="raise `memory` of the step under executor.limits"))
+    return replace(outcome, failure=replace(failure, message=message, hint=_RAISE))

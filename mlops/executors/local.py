@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.core.executions import Checkpoint, Failure, Outcome, Status
 from mlops.executors import memory
 from mlops.executors.deaths import explain, out_of_memory
-from mlops.executors.needs import Left, choose, share, total
+from mlops.executors.needs import Counts, choose, total
 from mlops.executors.threads import Threads
 from mlops.executors.workers import DURABLE, Allotment, Work, keep_output, work
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from mlops.core.events import Event
     from mlops.core.plans import Step
-    from mlops.executors.needs import Need, Needs
+    from mlops.executors.needs import Need, Needs, Share
     from mlops.executors.workers import RunStep
 
     Message = Event | Checkpoint | Outcome
@@ -58,9 +58,7 @@ class Worker:
     process: ForkServerProcess
     pipe: Connection
     step: Step | None = None
-    need: Need | None = None
-    cores: tuple[int, ...] = ()
-    gpus: tuple[int, ...] = ()
+    share: Share | None = None
     timer: threading.Timer | None = None
     ahead: _Submitted | None = None  # lies in its pipe, so that it need not wait between two short steps
     peak: int = 0  # the most memory that it was seen to hold, in bytes
@@ -72,6 +70,16 @@ class Worker:
     def pid(self) -> int:
         """Its process id."""
         return self.process.pid or 0
+
+    @property
+    def need(self) -> Need | None:
+        """What its step needs."""
+        return self.share.need if self.share is not None else None
+
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        """Those that its step alone has."""
+        return self.share.gpus if self.share is not None else ()
 
     @property
     def takes_ahead(self) -> bool:
@@ -92,33 +100,6 @@ class Worker:
         self.process.kill()
 
 
-@dataclass(slots=True)
-class _Counts:
-    """How many steps each processor and each GPU has."""
-
-    left: Left
-    cores: dict[int, int] = field(default_factory=lambda: dict.fromkeys(os.sched_getaffinity(0), 0))
-    gpus: dict[int, int] = field(default_factory=dict)
-
-    def take(self, worker: Worker, need: Need) -> None:
-        self.left.take(need)
-        worker.need = need
-        worker.cores = share(need.cpus, self.cores) if need.is_bound else ()
-        worker.gpus = share(need.gpus, self.gpus)
-        self._change(worker, 1)
-
-    def give(self, worker: Worker) -> None:
-        if worker.need is not None:
-            self.left.give(worker.need)
-            self._change(worker, -1)
-            worker.need = None
-
-    def _change(self, worker: Worker, by: int) -> None:
-        for counted, some in ((self.cores, worker.cores), (self.gpus, worker.gpus)):
-            for one in some:
-                counted[one] += by
-
-
 class Local:
     """Runs steps in worker processes, and those marked `here` in threads of this process."""
 
@@ -133,7 +114,7 @@ class Local:
         self._workers: list[Worker] = []
         self._waiting: deque[_Submitted] = deque()
         self._open: dict[str, Need] = {}  # submitted to workers, and not taken out as an outcome
-        self._counts = _Counts(Left(needs.cpus, needs.gpus), gpus=dict.fromkeys(range(needs.gpus), 0))
+        self._counts = Counts.of(needs, os.sched_getaffinity(0))
         self._here: set[str] = set()
         self._pace: float | None = None  # seconds a step takes of late
         self._kills = memory.kills()
@@ -223,7 +204,7 @@ class Local:
 
     def _begin(self, worker: Worker, one: _Submitted) -> None:
         """Note what the worker does now."""
-        self._counts.take(worker, one.need)
+        worker.share = self._counts.take(one.need)
         worker.step, worker.is_used = one.step, True
         if one.need.seconds is not None:
             worker.timer = threading.Timer(one.need.seconds, self._time_out, [worker])
@@ -251,7 +232,8 @@ class Local:
         """Return what the worker is told; a GPU of ours is one of those that this process may see itself."""
         visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         names = [visible[gpu] if gpu < len(visible) else str(gpu) for gpu in worker.gpus]
-        return Allotment(need.memory, worker.cores or None, ",".join(names) if self._needs.gpus else None)
+        cores = worker.share.cores if worker.share is not None else ()
+        return Allotment(need.memory, cores or None, ",".join(names) if self._needs.gpus else None)
 
     def _hire(self) -> Worker:
         ours, theirs = self._context.Pipe()
@@ -274,9 +256,9 @@ class Local:
             if isinstance(message, Outcome):
                 message = out_of_memory(message, worker.need)
                 with self._lock:
-                    self._rest(worker)
                     if worker.gpus:
                         worker.end()  # what it holds on the GPU goes with it
+                    self._rest(worker)
                     if worker.ahead is not None:
                         self._begin(worker, worker.ahead)
                         worker.ahead = None
@@ -300,7 +282,9 @@ class Local:
     def _rest(self, worker: Worker) -> None:
         """Have nothing to do. The lock is held."""
         worker.step = None
-        self._counts.give(worker)
+        if worker.share is not None:
+            self._counts.give(worker.share)
+            worker.share = None
         if worker.timer is not None:
             worker.timer.cancel()
             worker.timer = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from mlops.core.errors import PlanError
 
@@ -24,6 +24,7 @@ class Need:
     memory: int | None = None  # bytes, of each of its processes; None: what there is
     seconds: float | None = None  # None: as long as it takes
     is_bound: bool = False  # the processors were asked for: the step runs on as many and no others
+    network: str = "none"  # for its container
 
     @property
     def is_plain(self) -> bool:
@@ -34,6 +35,15 @@ class Need:
     def is_free(self) -> bool:
         """True where nothing is limited, so that a worker may have the step before it has done the one before."""
         return self.is_plain and self.memory is None and self.seconds is None and not self.is_bound
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a running step has of the machine: the numbers of its processors, empty where it is not bound, and of its GPUs."""
+
+    need: Need
+    cores: tuple[int, ...]
+    gpus: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -58,11 +68,44 @@ class Left:
         self.gpus += need.gpus
 
 
+@dataclass(slots=True)
+class Counts:
+    """What is left of a machine, and how many steps each of its processors and GPUs has."""
+
+    left: Left
+    cores: dict[int, int] = field(default_factory=dict)
+    gpus: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, needs: Needs, cores: Iterable[int]) -> Self:
+        """Count all that steps share, on the processors with these numbers."""
+        return cls(Left(needs.cpus, needs.gpus), dict.fromkeys(cores, 0), dict.fromkeys(range(needs.gpus), 0))
+
+    def take(self, need: Need) -> Share:
+        """Return the step's share, of what has the fewest steps."""
+        self.left.take(need)
+        cores = share(need.cpus, self.cores) if need.is_bound else ()
+        found = Share(need, cores, share(need.gpus, self.gpus))
+        self._change(found, 1)
+        return found
+
+    def give(self, taken: Share) -> None:
+        """Take the share back."""
+        self.left.give(taken.need)
+        self._change(taken, -1)
+
+    def _change(self, taken: Share, by: int) -> None:
+        for counted, some in ((self.cores, taken.cores), (self.gpus, taken.gpus)):
+            for one in some:
+                counted[one] += by
+
+
 class Needs:
     """What the settings of an executor say of every step, and of the whole. A step takes one processor and no GPU unless told."""
 
     def __init__(self, settings: ExecutorSettings, cores: int) -> None:
         self._settings = settings
+        self.cores = cores
         workers = settings.workers or cores
         self.cpus = settings.cpus or max(cores, workers)
         self.gpus = settings.gpus
@@ -70,7 +113,7 @@ class Needs:
 
     def of(self, step: Step) -> Need:
         """Return what the step takes: of all patterns that fit it, the last one that has the field."""
-        found: dict[str, int | float] = {}
+        found: dict[str, Any] = {}
         for pattern, limits in self._settings.limits.items():
             if fnmatchcase(step.address, pattern) or fnmatchcase(step.id, pattern):
                 found |= limits.model_dump(exclude_none=True)
@@ -80,6 +123,7 @@ class Needs:
             memory=int(found["memory"]) if "memory" in found else None,
             seconds=found.get("timeout", self._settings.timeout),
             is_bound="cpus" in found,
+            network=found.get("network", "none"),
         )
 
     def check(self, steps: Iterable[Step]) -> None:

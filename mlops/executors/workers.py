@@ -159,13 +159,18 @@ def keep_output(folder: Path, pid: int, step: str | None) -> None:
         return  # it died before it printed anything
     if step is None:
         return
-    target = folder / f"{step.replace('/', '.')}.out"
+    target = output(folder, step)
     if not target.exists():
         printed.rename(target)
         return
     with target.open("ab") as file:
         file.write(printed.read_bytes())
     printed.unlink()
+
+
+def output(folder: Path, step: str) -> Path:
+    """Return the file that has what the step printed."""
+    return folder / f"{step.replace('/', '.')}.out"
 
 
 def _printed(folder: Path, pid: int) -> Path:

@@ -89,7 +89,7 @@ class _Layout:
 
 
 def _approximately(change: Change) -> str:
-    return f"≈ {words.seconds(change.seconds)}" if change.seconds is not None and not change.blocked else ""
+    return f"≈ {words.seconds(change.seconds)}" if change.seconds is not None and not change.is_blocked else ""
 
 
 def _change(change: Change, layout: _Layout, look: Look) -> Iterator[str]:
@@ -101,6 +101,10 @@ def _change(change: Change, layout: _Layout, look: Look) -> Iterator[str]:
     margin = " " * (2 + layout.address + len(GAP))
     yield from (margin + line for line in rest)
     yield from details(reasons.details(change), look)
+    for note in () if change.is_blocked else change.notes:
+        yield from (
+            _INDENT + look.paint(line, "dim") for line in textwrap.wrap(note, look.width - len(_INDENT), subsequent_indent="  ")
+        )
 
 
 def details(rows: list[tuple[str, str, str]], look: Look) -> Iterator[str]:
@@ -127,8 +131,8 @@ def closing(plan: Plan) -> str:
     if not any(change.action is not Action.NOOP for change in plan.changes):
         return f"nothing to do; {words.plural(unchanged, 'resource')} unchanged"
     counts = [f"{amount:,} {word}" for action, word in _COUNTED.items() if (amount := _certain(plan, action))]
-    conditional = sum(bool(change.condition and not change.blocked) for change in plan.changes)
-    blocked = sum(bool(change.blocked) for change in plan.changes)
+    conditional = sum(bool(change.condition and not change.is_blocked) for change in plan.changes)
+    blocked = sum(change.is_blocked for change in plan.changes)
     if conditional:
         counts.append(
             "1 only if what it reads changes" if conditional == 1 else f"{conditional:,} only if what they read changes"
@@ -138,12 +142,12 @@ def closing(plan: Plan) -> str:
 
 
 def _certain(plan: Plan, action: Action) -> int:
-    return sum(change.action is action and not change.condition and not change.blocked for change in plan.changes)
+    return sum(change.action is action and not change.condition and not change.is_blocked for change in plan.changes)
 
 
 def estimate(plan: Plan) -> float:
     """Return the seconds of the longest chain of resources; those that were never timed count nothing."""
-    own = {change.address: 0.0 if change.blocked else change.seconds or 0.0 for change in plan.changes}
+    own = {change.address: 0.0 if change.is_blocked else change.seconds or 0.0 for change in plan.changes}
     before: dict[str, set[str]] = {address: set() for address in own}
     for step in plan.steps:
         before.setdefault(step.address, set()).update(one.rpartition("/")[0] for one in step.after)

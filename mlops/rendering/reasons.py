@@ -26,6 +26,9 @@ _SHORT = {
     "moved": "was {from}",
     "imported": "takes over {outputs}",
     "guard": "prevent_destroy is {protected} from now on",
+    "rejected": "blocked: this version was rejected at {at}: {reason}",
+    "unattended": "its delivery is unattended since {since}",
+    "undone": "back to the version of {at}",
     "forgotten": "to be forgotten; what runs there goes on running",
 }
 
@@ -105,7 +108,12 @@ def _words(reason: Reason, change: Change) -> str:
             return ""
         case code:
             return _SHORT[code].format_map(
-                {**detail, "outputs": words.listed(detail.get("outputs", ())), "protected": words.value(detail.get("protected"))}
+                {
+                    **{name: clean(text) if isinstance(text, str) else text for name, text in detail.items()},
+                    **{name: words.moment(detail[name]) for name in ("at", "since") if name in detail},
+                    "outputs": words.listed(detail.get("outputs", ())),
+                    "protected": words.value(detail.get("protected")),
+                }
             )
 
 

@@ -36,6 +36,14 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         ),
     ),
     2: ("CREATE TABLE project (name TEXT PRIMARY KEY)",),  # whose state this is
+    3: (
+        (
+            "CREATE TABLE requests (sequence BIGINT PRIMARY KEY, environment TEXT NOT NULL, address TEXT NOT NULL,"
+            " verb TEXT NOT NULL, key TEXT NOT NULL, at TEXT NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL)"
+        ),
+        "CREATE INDEX requests_address ON requests (environment, address, sequence)",
+        "INSERT INTO meta (name, value) VALUES ('request', 0)",
+    ),
 }
 SCHEMA = max(MIGRATIONS)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.core.addresses import Address
 from mlops.core.errors import StateError, StateLocked, StateUnavailable
+from mlops.core.notices import Notice, rejections
 from mlops.core.states import LEASE, Entry, Lease, Realisation, Record, State, fold
 from mlops.stores import databases, migrations, rows
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from mlops.core.notices import Verb
     from mlops.core.worlds import Clock
 
 
@@ -69,8 +71,13 @@ class SqlStore:
             records = {
                 Address(address): rows.record(address, version, body) for address, version, body in self._rows(environment)
             }
-            version = self._database.execute("SELECT value FROM meta WHERE name = 'sequence'").fetchone()[0]
-            return State(environment, records, tuple(self._pending(environment)), version)
+            meta = dict(self._database.execute("SELECT name, value FROM meta"))
+            judged = "environment = ? AND verb IN ('rejected', 'retry')"
+            rejected = rejections(self._notices(judged, (environment,))) if meta["request"] else {}  # most states have none
+            pending = tuple(self._pending(environment))
+            lease = self._lease(environment) if pending else None
+            is_held = lease is not None and bool(lease.owner) and self.is_held(lease)
+            return State(environment, records, pending, meta["sequence"], rejected, is_held)
 
     def _rows(self, environment: str) -> Any:
         return self._database.execute("SELECT address, version, body FROM records WHERE environment = ?", (environment,))
@@ -117,6 +124,31 @@ class SqlStore:
                 except StateError as error:
                     found[Address(address)] = error
             return found, fold(self.history(environment))
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def notices(self, environment: str, address: str | None = None, after: int = 0) -> Iterator[Notice]:
+        """Yield what was asked of deliveries and decided by them, in order, newer than `after`."""
+        wanted, given = ("", ()) if address is None else (" AND address = ?", (address,))
+        return self._notices(f"environment = ? AND sequence > ?{wanted}", (environment, after, *given))
+
+    def _notices(self, condition: str, parameters: Sequence[Any]) -> Iterator[Notice]:
+        columns = "sequence, environment, address, verb, key, at, author, reason"
+        statement = f"SELECT {columns} FROM requests WHERE {condition} ORDER BY sequence"  # noqa: S608 - conditions stand above
+        return (Notice(*row) for row in self._database.execute(statement, parameters))
+
+    def notify(self, environment: str, address: str, verb: Verb, *, key: str = "", by: str = "", reason: str = "") -> int:
+        """Append a notice in one durable transaction, whoever holds the environment; return its sequence."""
+        take = "UPDATE meta SET value = value + 1 WHERE name = 'request' RETURNING value"  # others wait: order is as committed
+        at = self._clock.now().isoformat(timespec="milliseconds")
+        with self._database.transaction():
+            sequence = int(self._database.execute(take, ()).fetchone()[0])
+            self._database.execute(
+                "INSERT INTO requests (sequence, environment, address, verb, key, at, author, reason)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (sequence, environment, address, verb, key, at, by, reason),
+            )
+        return sequence
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

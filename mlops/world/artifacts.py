@@ -25,7 +25,7 @@ from mlops.core.errors import Refused, WorldError
 from mlops.world.failures import explaining
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 READ_ONLY = 0o444
 _CHUNK = 1 << 20
@@ -62,6 +62,11 @@ class LocalArtifacts:
         files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
         manifest = [[name, self.put_file(file), file.stat().st_size] for name, file in files]
         return self._keep("manifests", canonical(manifest))
+
+    def put_kept(self, files: Mapping[str, str]) -> str:
+        """Keep a folder of files that are kept already, {path in it: digest}; return the digest that `put_folder` would."""
+        sizes = {name: self.file(digest).stat().st_size for name, digest in files.items()}
+        return self._keep("manifests", canonical([[name, digest, sizes[name]] for name, digest in sorted(files.items())]))
 
     def read_bytes(self, digest: str) -> bytes:
         """Return the bytes; raise Refused where they are missing or were changed."""

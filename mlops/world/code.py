@@ -21,7 +21,7 @@ from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING, Any
 
 from mlops.core.digests import digest
-from mlops.core.errors import Refused
+from mlops.core.errors import Refused, Unavailable
 from mlops.core.worlds import Observation
 from mlops.world import places
 from mlops.world.failures import explaining
@@ -114,9 +114,7 @@ class ProjectCode:
         Raises:
             Refused: commands are not allowed, there is no such program, or it fails; the message has its last words.
         """
-        if not self._allow.commands:
-            message = "the project does not allow commands"
-            raise Refused(message, "in conf/config.yaml itself: `allow: {commands: true}`")
+        self._refuse_commands()
         last: deque[str] = deque(maxlen=_LINES)
         with _start(argv, folder, environment) as child:
             listener = Thread(target=self._listen, args=(child.stderr, last), daemon=True)
@@ -132,6 +130,35 @@ class ProjectCode:
             how = f"ended with exit code {code}" if code > 0 else f"was killed by {signal.Signals(-code).name}"
             message = "\n".join([f"the command {argv[0]} {how}", *(f"  {line}" for line in last)])
             raise Refused(message, "mend the program; it runs in a folder that holds the spec's `files` and nothing else")
+
+    def answer(self, argv: Sequence[str], environment: Mapping[str, str], seconds: float) -> str:
+        """Run an argv list (never a shell) in the project's folder, at most `seconds`, and return what it writes to stdout.
+
+        Raises:
+            Refused: commands are not allowed, there is no such program, or it fails.
+            Unavailable: it did not end in time, and was killed.
+        """
+        self._refuse_commands()
+        with _start(argv, self._root, environment) as child:
+            try:
+                output, problems = child.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired as error:
+                _kill(child)
+                message = f"the command {argv[0]} did not end within {seconds:g} s"
+                raise Unavailable(message) from error
+            except BaseException:
+                _kill(child)
+                raise
+        if child.returncode != 0:
+            said = (problems or output).strip().splitlines()
+            message = f"the command {argv[0]} ended with exit code {child.returncode}{f': {said[-1]}' if said else ''}"
+            raise Refused(message)
+        return output
+
+    def _refuse_commands(self) -> None:
+        if not self._allow.commands:
+            message = "the project does not allow commands"
+            raise Refused(message, "in conf/config.yaml itself: `allow: {commands: true}`")
 
     def _listen(self, stream: IO[str] | None, last: deque[str] | None) -> None:
         for line in stream or ():

@@ -18,15 +18,19 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from mlops.core import worlds
+    from mlops.core import fronts, worlds
+    from mlops.core.images import Images, Software, Templates
+    from mlops.core.notices import Notice, Requests
     from mlops.core.worlds import Observation, Place, Report, Request
 
 _ASK = {
     "bundled": ("mlops.world.tables", "observe_bundled"),
     "code": ("mlops.world.code", "observe"),
     "host": ("mlops.world.hosts", "observe"),
+    "image": ("mlops.world.images", "observe"),
     "packages": ("mlops.world.packages", "observe"),
     "query": ("mlops.world.tables", "observe_query"),
+    "server": ("mlops.world.software", "observe"),
 }
 """Who answers which request, imported when it is first asked."""
 
@@ -45,15 +49,35 @@ class Silence:
         """Keep nothing."""
 
 
+class Deaf:
+    """The requests of a world in which no step runs, or of one that nobody handed any."""
+
+    def newest(self) -> int:
+        """There are none."""
+        return 0
+
+    def since(self, _sequence: int) -> tuple[Notice, ...]:
+        """There are none."""
+        return ()
+
+    def reject(self, reason: str) -> None:
+        """Keep nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Doors:
     """All doors of a project. As a context manager it removes the scratch folders that were handed out."""
 
-    def __init__(self, place: Place, report: Report | None = None) -> None:
+    def __init__(self, place: Place, report: Report | None = None, requests: Callable[[], Requests] = Deaf) -> None:
+        """Hand in what a step reports to, and what opens the requests that its delivery hears."""
         self.place = place
         self.root = Path(place.root)
         self.report: Report = report or Silence()
         self.clock = SystemClock()
         self._scratch: list[Path] = []
+        self._open_requests = requests
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +86,8 @@ class Doors:
         for folder in self._scratch:
             shutil.rmtree(folder, ignore_errors=True)
         self._scratch.clear()
+        if "requests" in self.__dict__:
+            self.requests.close()
 
     @cached_property
     def artifacts(self) -> worlds.Artifacts:
@@ -92,11 +118,58 @@ class Doors:
         return ProjectCode(self.root, self.place.allow, self.report)
 
     @cached_property
+    def software(self) -> Software:
+        """Wheels, and the model server."""
+        from mlops.world.software import PipSoftware
+
+        return PipSoftware(self.root / STATE / "cache" / "wheels")
+
+    @cached_property
+    def images(self) -> Images:
+        """Images on engines and in registries."""
+        from mlops.world.images import EngineImages
+
+        return EngineImages()
+
+    @cached_property
+    def containers(self) -> fronts.Containers:
+        """Server replicas in containers, on engines."""
+        from mlops.world.containers import EngineContainers
+
+        return EngineContainers(self.place)
+
+    @cached_property
+    def proxies(self) -> fronts.Proxies:
+        """Proxies before them."""
+        from mlops.world.proxies import EngineProxies
+
+        return EngineProxies(self.place)
+
+    @cached_property
+    def web(self) -> fronts.Web:
+        """What answers over HTTP elsewhere."""
+        from mlops.world.web import UrlWeb
+
+        return UrlWeb()
+
+    @cached_property
+    def templates(self) -> Templates:
+        """Texts with places to fill in."""
+        from mlops.world.templates import SandboxedTemplates
+
+        return SandboxedTemplates()
+
+    @cached_property
     def secrets(self) -> worlds.Secrets:
         """Secrets by name."""
         from mlops.world.secrets import EnvironmentSecrets
 
         return EnvironmentSecrets()
+
+    @cached_property
+    def requests(self) -> Requests:
+        """What persons ask of a running delivery."""
+        return self._open_requests()
 
     def scratch(self) -> Path:
         """Return a new, empty folder that is deleted after the step."""

@@ -20,6 +20,11 @@ def owner() -> str:
     return f"{user}@{socket.gethostname()} (process {os.getpid()}, started {_started(os.getpid())})"
 
 
+def person() -> str:
+    """Return who we are, for people: USER@HOST."""
+    return owner().partition(" (")[0]
+
+
 def is_gone(text: str) -> bool:
     """Tell whether the owner was a process of this host that no longer runs. Of other hosts nothing is known."""
     match = _owner.fullmatch(text)

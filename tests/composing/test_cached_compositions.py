@@ -12,6 +12,7 @@ import pytest
 from msgspec import structs
 
 from mlops.composing import caching
+from mlops.core.diagnostics import Diagnostic, Severity
 from mlops.core.errors import SpecError
 from mlops.core.ops import Template
 from mlops.core.resources import Resource
@@ -176,8 +177,23 @@ def test_the_cache_holds_every_field_of_a_resource():
     """A field that is added to core's classes is added to the cache."""
     assert [field.name for field in fields(Template)] == list(caching.Step._fields)
     assert [field.name for field in fields(Request)] == ["door", "arguments", "field"]
-    kept = {field.name for field in structs.fields(caching.Entry)} - {"key", "asked"}
+    kept = {field.name for field in structs.fields(caching.Entry)} - {"key", "asked", "warnings"}
     assert {field.name for field in fields(Resource)} == kept
+
+
+def test_a_warning_is_told_each_time_where_the_value_then_stands(chained, monkeypatch):
+    """A warning stops nothing; it comes from the cache as from composing, also when a line above the value was added."""
+
+    def check(_self, _spec, _find, _allow):
+        yield Diagnostic("odd", "that is odd", path="params.depth", severity=Severity.WARNING)
+
+    monkeypatch.setattr(type(chained.kinds["maker"]), "check", check)
+    first = chained.compose()
+    assert len(first.warnings) == 5
+    assert str(first.warnings[0].origin) == "conf/maker/m0.yaml:2:10"
+    assert chained.compose().warnings == first.warnings
+    chained.write("maker/m0", "# a line more\nthings: things.t0\nparams: {depth: 1}\n")
+    assert str(chained.compose().warnings[0].origin) == "conf/maker/m0.yaml:3:10"
 
 
 def test_the_cache_may_be_impossible_to_write(chained):

@@ -382,3 +382,11 @@ def test_rounds_have_a_cap(store, world):
     world.show = lambda *_: None  # nothing that is shown stays
     with pytest.raises(PlanError, match=r"after 3 rounds there is still something to do: keep\.b"):
         run_rounds(CHAIN, store, world, most=3)
+
+
+def test_a_kept_thing_that_changes_says_what_a_reader_should_know_and_a_new_one_has_nothing_to_say(store, world, monkeypatch):
+    monkeypatch.setattr(toys.Keep, "notes", lambda _self, spec: (f"it shows {spec.shows}",))
+    assert [change.notes for change in toys.plan(CHAIN, store, world).changes] == [(), (), (), ()]
+    bring(CHAIN, store, world)
+    changed = toys.plan(edit(CHAIN, "thing.b", value=2), store, world)
+    assert {str(change.address): change.notes for change in changed.changes}["keep.b"] == ("it shows thing.b",)

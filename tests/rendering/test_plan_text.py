@@ -227,3 +227,9 @@ def test_details_never_run_over_the_width(width, before, after):
     one = FieldChange("params.name", before, after, origin=Origin("conf/model/credit.yaml", 9, 14))
     lines = plans.text(plan(change("model.credit", Action.UPDATE, Reason("spec"), fields=(one,))), Look(width=width)).splitlines()
     assert all(cells(line) <= width for line in lines if line.startswith("    "))
+
+
+def test_what_a_kind_has_to_say_stands_below_its_change_and_fits_the_width():
+    note = "error_rate: to see 2 % where 1 % is allowed takes 1,824 requests at the candidate"
+    told = plans.text(plan(change("rollout.a", Action.UPDATE, Reason("spec"), notes=(note,))), Look(width=60)).splitlines()
+    assert told[3:5] == ["    error_rate: to see 2 % where 1 % is allowed takes 1,824", "      requests at the candidate"]

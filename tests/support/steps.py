@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from mlops.core.executions import Failure, Outcome, Status
 
@@ -54,6 +55,36 @@ def fill(op, _report):
         return Failure("memory", "needed more memory than it could have")
 
 
+def spill(op, _report):
+    """Fill a file in memory, which no process's own limit counts."""
+    with open("/tmp/spilled", "wb") as file:  # noqa: PTH123, S108 - a container's own
+        file.writelines(bytes(1 << 20) for _ in range(op["bytes"] >> 20))
+
+
+def confess(op, _report):
+    """Tell who runs the step, what it may do, and whom it reaches."""
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    refusals = {}
+    for path in op["paths"]:
+        try:
+            Path(path, "written").write_text("by a step")
+        except OSError as error:
+            refusals[path] = error.strerror
+    return {
+        "user": f"{os.getuid()}:{os.getgid()}",
+        "capabilities": int(status["CapEff"], 16) | int(status["CapBnd"], 16),
+        "no_new_privileges": status["NoNewPrivs"],
+        "interfaces": sorted(os.listdir("/sys/class/net")),  # noqa: PTH208 - names, no paths
+        "refusals": refusals,
+    }
+
+
+def whisper(_op, report):
+    """Read a secret, and wait until somebody has looked whether it shows."""
+    report.checkpoint({})
+    return {"length": len(os.environ["MLOPS_SECRET_DATABASE"])}
+
+
 def start(_op, report):
     """Leave a child behind that outlives the step if nobody ends it."""
     child = subprocess.Popen(["sleep", "60"])
@@ -75,5 +106,8 @@ ACTS = {
     "look": look,
     "fill": fill,
     "start": start,
+    "spill": spill,
+    "confess": confess,
+    "whisper": whisper,
     "checkpoint": checkpoint,
 }

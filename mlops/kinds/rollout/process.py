@@ -96,15 +96,15 @@ def inputs() -> Mapping[str, Request]:
     return {"machine": Request("host", {}, "target")}
 
 
-def steps(spec: RolloutSpec, rollout: Address, revision: int) -> tuple[Template, ...]:
+def steps(spec: RolloutSpec, target: Target, rollout: Address, revision: int) -> tuple[Template, ...]:
     """Return the one step `deploy`."""
     op = Deploy(
         rollout=rollout,
         machine=Late.input("machine"),
         artifact=Late.output(spec.serves.to("artifact")),
         model=spec.serves.address.name,
-        host=spec.target.host,
-        port=spec.port or spec.target.port,
+        host=target.host,
+        port=spec.port or target.port,
         replicas=spec.replicas,
         ready_timeout=spec.ready_timeout,
         drain=spec.drain,
