@@ -49,13 +49,15 @@ def questions(folder: Path, rows: pd.DataFrame | None) -> Questions:
     """
     from mlops.kinds.model import frames
     from mlops.serving import folders, predictors
+    from mlops.serving.counts import Counts
     from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
+    from mlops.serving.limits import Limits
     from mlops.serving.models import Served
     from mlops.serving.protocols import encode, request_body
 
     try:
         predictor = predictors.load_fastest(folder)
-        served = Served("model", "1", predictor)
+        served = Served("model", "1", predictor, Counts(), Limits())
         asked = [("the input example", folders.read_example(folder))]
         if rows is not None and len(rows):
             columns = frames.columns_for(predictor.signature, rows)
@@ -70,9 +72,9 @@ def questions(folder: Path, rows: pd.DataFrame | None) -> Questions:
 
 def _asked(served: Served, name: str, body: bytes) -> Question:
     """Answer the body by the code that serves it, and note the values as JSON has them."""
-    from mlops.serving.protocols import decode_request, encode
+    from mlops.serving.protocols import decode_request, encode, wanted_outputs
 
     request = decode_request(body)
     arrays, _ = served.ask(served.reader.read(request))
-    outputs = json.loads(encode(served.response(request, arrays)))["outputs"]
+    outputs = json.loads(encode(served.response(request, arrays, wanted_outputs(request, served.outputs))))["outputs"]
     return Question(name, len(next(iter(arrays.values()))), body, {each["name"]: each["data"] for each in outputs})
