@@ -113,6 +113,25 @@ def fold(entries: Iterable[Entry]) -> dict[Address, Record]:
     return records
 
 
+def begun(entries: Iterable[Entry]) -> tuple[dict[tuple[str, str], list[Entry]], list[Sequence[str]]]:
+    """Return what the entries begin and do not end, by run and step; and what was open before them and they do not take up.
+
+    A run's notes name, under `open`, what earlier runs left: pairs of run and step.
+    """
+    opened: dict[tuple[str, str], list[Entry]] = {}
+    left: list[Sequence[str]] = []
+    for entry in entries:
+        if entry.event == "note":
+            left = list(entry.body.get("open", ()))
+            continue
+        left = [one for one in left if not one[1].startswith(f"{entry.address}/")]
+        if entry.event == "end":
+            opened.pop((entry.run, entry.step), None)
+        else:
+            opened.setdefault((entry.run, entry.step), []).append(entry)
+    return opened, left
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to write to one environment, until it expires; every write carries its token."""

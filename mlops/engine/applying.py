@@ -60,7 +60,8 @@ def apply(plan: Plan, state: State, hands: Hands) -> Result:
     started = hands.clock.monotonic()
     data = {"run": hands.run, "plan": plan.id, "environment": plan.environment, "steps": len(plan.steps)}
     hands.emit(Event("run-started", data=data))
-    run.note("begin", owner=hands.lease.owner, reason=hands.reason, **({"forced": list(hands.forced)} if hands.forced else {}))
+    forced = {"forced": list(hands.forced)} if hands.forced else {}
+    run.note("begin", owner=hands.lease.owner, reason=hands.reason, **forced)
     while run.is_open() and not hands.is_aborting():
         run.advance()
     if run.is_open():
@@ -99,6 +100,7 @@ class _Run:
         self.beat = hands.clock.monotonic()
         self.has_said_stop = False
         self.rejected = state.rejected
+        self.left_open = sorted({(entry.run, entry.step) for entry in state.pending})  # by earlier runs; not taken up yet
         self.last = {entry.step: entry.body for entry in state.pending if entry.event == "checkpoint"}
 
     def is_open(self) -> bool:
@@ -395,10 +397,16 @@ class _Run:
         return True
 
     def note(self, what: str, **more: Any) -> None:
-        self.entries.append(Entry("note", self.hands.run, self.now(), self.plan.id, body={"run": what, **more}))
+        self.left_open = [
+            one for one in self.left_open if one[1].rpartition("/")[0] in self.records
+        ]  # else nothing is left of it
+        left = {"open": self.left_open} if self.left_open else {}
+        self.entries.append(Entry("note", self.hands.run, self.now(), self.plan.id, body={"run": what, **more, **left}))
         self.write()
 
     def entry(self, event: str, step: Step, body: Mapping[str, Any], **rest: Any) -> Entry:
+        if self.left_open:
+            self.left_open = [one for one in self.left_open if not one[1].startswith(f"{step.address}/")]
         return Entry(event, self.hands.run, self.now(), self.plan.id, step.address, step.id, body, **rest)
 
     def write(self) -> None:

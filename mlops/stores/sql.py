@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.core.addresses import Address
 from mlops.core.errors import StateError, StateLocked, StateUnavailable
 from mlops.core.notices import Notice, rejections
-from mlops.core.states import LEASE, Entry, Lease, Realisation, Record, State, fold
+from mlops.core.states import LEASE, Entry, Lease, Realisation, Record, State, begun, fold
 from mlops.stores import databases, migrations, rows
 
 if TYPE_CHECKING:
@@ -83,17 +83,22 @@ class SqlStore:
         return self._database.execute("SELECT address, version, body FROM records WHERE environment = ?", (environment,))
 
     def _pending(self, environment: str) -> Iterator[Entry]:
-        """Yield what the last run left open; runs exclude each other, so only the last one can have."""
-        last = "SELECT run, event FROM journal WHERE environment = ? AND plan <> '' ORDER BY sequence DESC LIMIT 1"
+        """Yield what the last run left open, and what earlier ones did that no run has taken up since: notes carry that along.
+
+        Runs exclude each other, and one that came to its end says so last: mostly one row is read.
+        """
+        last = f"SELECT {rows.JOURNAL} FROM journal WHERE environment = ? AND plan <> '' ORDER BY sequence DESC LIMIT 1"  # noqa: S608 - a constant
         row = self._database.execute(last, (environment,)).fetchone()
-        if row is None or row[1] == "note":  # a run that ended well says so last
+        if row is None:
             return
-        opened: dict[str, list[Entry]] = {}
-        for entry in self._entries("environment = ? AND run = ?", (environment, row[0])):
-            if entry.event == "end":
-                opened.pop(entry.step, None)
-            elif entry.event in ("begin", "checkpoint"):
-                opened.setdefault(entry.step, []).append(entry)
+        entry = rows.entry(row)
+        run = [entry] if entry.event == "note" else self._entries("environment = ? AND run = ?", (environment, entry.run))
+        opened, left = begun(run)
+        if left:
+            wanted = {tuple(one) for one in left}
+            runs = rows.dump(sorted({run for run, _ in wanted}))
+            earlier = begun(self._entries(f"environment = ? AND run IN ({self._database.listed})", (environment, runs)))[0]
+            opened = {key: entries for key, entries in earlier.items() if key in wanted} | opened
         for entries in opened.values():
             yield from entries
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mlops.core.addresses import Address
 from mlops.core.errors import StateLocked
-from mlops.core.executions import Status
+from mlops.core.executions import Checkpoint, Status
 from mlops.stores.sql import SqlStore
 
 import toys
@@ -137,3 +138,51 @@ def test_the_next_plan_says_what_the_last_run_had_begun(opened, clock):
     assert made.interrupted == ("thing.a/work",)
     toys.apply(made, store, world, clock=clock)
     assert toys.plan(PROGRAM, store, world).interrupted == ()
+
+
+class Fragile(toys.ToyExecutor):
+    """Dies with the first step that it is given of the address; a delivery has told where it is before."""
+
+    def __init__(self, world, address):
+        super().__init__(world)
+        self.address, self.lasts = address, []
+
+    def submit(self, step, last=None):
+        self.lasts.append(last)
+        if step.address != self.address:
+            super().submit(step, last)
+        elif last is None:
+            self.messages.append(Checkpoint(step.id, {"weight": 5}))
+
+    def acknowledge(self, checkpoint):
+        raise toys.Crash
+
+
+def test_what_was_interrupted_is_remembered_over_runs_that_do_not_touch_it(opened, clock):
+    """Its checkpoint too: a delivery goes on from where it was, though other things were applied meanwhile."""
+    store, world = opened(), toys.ToyWorld()
+    toys.apply(toys.plan(PROGRAM, store, world), store, world, clock=clock, run="first")
+    changed = {**PROGRAM, "thing.a": {"value": 6}, "thing.c": {"value": 8}}
+    made = toys.plan(changed, store, world, targets=(Address("keep.a"),))
+    with pytest.raises(toys.Crash):
+        toys.apply(made, store, world, executor=Fragile(world, "keep.a"), clock=clock, run="second")
+    clock.sleep(61)
+    for run, target in (("third", "thing.c"), ("fourth", "thing.b")):
+        made = toys.plan(changed, store, world, targets=(Address(target),))
+        assert made.interrupted == ("keep.a/show",)
+        toys.apply(made, store, world, clock=clock, run=run)
+    made = toys.plan(changed, store, world)
+    assert (made.interrupted, [step.id for step in made.steps]) == (("keep.a/show",), ["keep.a/show"])
+    executor = Fragile(world, "keep.b")
+    toys.apply(made, store, world, executor=executor, clock=clock, run="fifth")
+    assert executor.lasts == [{"weight": 5}]
+    assert toys.plan(changed, store, world).interrupted == ()
+
+
+def test_what_was_interrupted_and_is_destroyed_since_is_forgotten(opened, clock):
+    store, world = opened(), toys.ToyWorld()
+    with pytest.raises(toys.Crash):
+        toys.apply(toys.plan(PROGRAM, store, world), store, world, executor=Fragile(world, "keep.a"), clock=clock, run="first")
+    clock.sleep(61)
+    toys.apply(toys.plan({"thing.d": {}}, store, world), store, world, clock=clock, run="second")
+    assert toys.plan({"thing.d": {}}, store, world).interrupted == ()

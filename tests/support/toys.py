@@ -394,7 +394,17 @@ def plan(program, store, world, *, environment="dev", settings=None, **options):
 
 
 def apply(
-    made, store, world, *, executor=None, emit=lambda _: None, is_stopping=lambda: False, saved=False, force=False, clock=None
+    made,
+    store,
+    world,
+    *,
+    executor=None,
+    emit=lambda _: None,
+    is_stopping=lambda: False,
+    saved=False,
+    force=False,
+    clock=None,
+    run="run",
 ):
     """Apply under a lease as `project.Project.apply` does; a crash leaves the lease behind."""
     checking.sound(made)
