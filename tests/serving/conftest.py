@@ -100,11 +100,11 @@ class Running:
         finally:
             connection.close()
 
-    def ask_private(self, path):
-        """Send one GET to this replica's own socket."""
+    def ask_private(self, path, method="GET", body=None):
+        """Send one request to this replica's own socket."""
         connection = UnixConnection(self.private)
         try:
-            return ask(connection, "GET", path)
+            return ask(connection, method, path, body)
         finally:
             connection.close()
 
