@@ -79,6 +79,7 @@ class Counts:
         self.rows = 0
         self.queue = QueueCounts()
         self.predictions = Predictions()
+        self.calls = {200: 0}  # those of `codes` that came by gRPC
         self.payloads = {"logged": 0, "failed": 0, "dropped": 0}
         self.mirrored = {"agreed": 0, "differed": 0, "failed": 0, "dropped": 0}
 

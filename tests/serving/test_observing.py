@@ -307,3 +307,26 @@ def test_answers_are_counted_by_class_and_bin(stable, cancer):
     text = stable.ask("GET", "/metrics").body.decode()
     after = float(next(line for line in text.splitlines() if labels in line).rpartition(" ")[2])
     assert after - before == int(cancer[1].predict(rows).sum())
+
+
+def test_the_names_of_mlserver_and_kserve_are_there_from_the_start(candidate):
+    """Every name of their dashboards has a series with model, version and track, at zero before the first of its kind."""
+    text = candidate.ask("GET", "/metrics").body.decode()
+    for name in (
+        "model_infer_request_success_total",
+        "model_infer_request_failure_total",
+        "model_infer_request_duration_sum",
+        "model_infer_request_duration_count",
+        "batch_request_queue_count",
+        "parallel_request_queue_count",
+        "rest_server_requests_total",
+        "rest_server_requests_duration_seconds_count",
+        "rest_server_requests_in_progress",
+        "grpc_server_handled_total",
+        "request_preprocess_seconds_count",
+        "request_predict_seconds_count",
+        "request_postprocess_seconds_count",
+        "request_explain_seconds_count",
+    ):
+        line = next(line for line in text.splitlines() if line.startswith(f"{name}{{"))
+        assert 'track="candidate",version="v2"' in line

@@ -224,3 +224,21 @@ def test_a_replica_serves_the_graph_without_scikit_learn(cancer, tmp_path, start
     mapped = Path(f"/proc/{replica.process.pid}/maps").read_text()
     assert "onnxruntime" in mapped
     assert "/sklearn/" not in mapped
+
+
+def test_a_replica_serves_a_table_by_its_graph_without_pandas(mixed, tmp_path, start):
+    """Text, categories and gaps reach the graph through the server; neither pandas nor scikit-learn is imported."""
+    columns = mixed.columns(200)
+    model = mixed.pipeline().fit(mixed.frame(columns), mixed.labels(columns))
+    trusted = sklearn_files.dump_sklearn(model, tmp_path / "model.skops")
+    manifest = manifest_of(mixed.signature, "frame", trusted=tuple(trusted))
+    graph = converted(model, manifest, columns, tmp_path / onnx_files.FILE)
+    folders.write(tmp_path, structs.replace(manifest, onnx=graph), protocols.request_body(mixed.signature, mixed.columns(1)))
+    replica = start(tmp_path)
+    asked = mixed.columns(30, seed=9)
+    outputs = replica.ask("POST", "/v2/models/credit/infer", protocols.request_body(mixed.signature, asked)).json["outputs"]
+    assert outputs[0]["data"] == model.predict(mixed.frame(asked)).tolist()
+    assert outputs[1]["data"] == pytest.approx(model.predict_proba(mixed.frame(asked)).ravel().tolist(), abs=1e-12)
+    mapped = Path(f"/proc/{replica.process.pid}/maps").read_text()
+    assert "/sklearn/" not in mapped
+    assert "/pandas/" not in mapped
