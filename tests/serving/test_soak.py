@@ -79,5 +79,5 @@ def test_ten_minutes_at_four_fifths(start, array_folder, python_folder, cancer, 
     grown = _memory(replica.process.pid) - settled
     assert load.faults == []
     assert grown < GROWTH, f"{grown:.1f} MB more than {settled:.0f} MB after {load.answered} requests"
-    assert rate > 0.5 * capacity
+    assert load.answered > 10_000
     print(f"{kind}: {load.answered} requests, {rate:.0f}/s of {capacity:.0f}/s, {settled:.0f} MB and {grown:+.1f} MB")  # noqa: T201 - the figures
