@@ -127,12 +127,12 @@ def convert(estimator: Any, manifest: Manifest, native: Callable[[Columns], Answ
     for datatype in onnx_graphs.datatypes(estimator):
         try:
             _build(estimator, [column.name for column in signature.inputs], datatype, file)
-            difference = _difference(expected, _answers(file, datatype, matrix, signature.outputs))
+            found = difference(expected, _answers(file, datatype, matrix, signature.outputs))
         except NotConvertedError as error:
             reason = reason or error  # the one of the exact form, which was to serve
             file.unlink(missing_ok=True)
             continue
-        return Onnx(file.name, datatype, rows=len(matrix), parity=float(f"{difference:.1e}"), vocabulary=vocabulary)
+        return Onnx(file.name, datatype, rows=len(matrix), parity=float(f"{found:.1e}"), vocabulary=vocabulary)
     raise reason or NotConvertedError
 
 
@@ -189,7 +189,7 @@ def _answers(file: Path, datatype: Datatype, matrix: Array, outputs: tuple[Outpu
     return {name: np.concatenate([each[name] for each in answers]) for name in answers[0]}
 
 
-def _difference(expected: Answers, found: Answers) -> float:
+def difference(expected: Answers, found: Answers) -> float:
     """Return the largest difference of a probability, or of a number relative to its size.
 
     Raises:

@@ -82,7 +82,6 @@ def _fit(spec: specs.Spec) -> Fit:
     return Fit(
         recipe=_recipe(spec),
         train=Late.output(spec.dataset.to(spec.train)),
-        compared=Late.output(spec.dataset.to(spec.holdout)) if spec.holdout and spec.command is None else None,
         runtime=Late.input("runtime"),
         label=spec.label,
         features=spec.features,

@@ -49,8 +49,7 @@ def make(op: Fit, world: World) -> Made:
         model, shape = _fit(op, world, frame[names], truth)
         seconds = world.clock.monotonic() - start
         folder = world.scratch()
-        others = None if op.compared is None else world.tables.load(world.artifacts.file(op.compared))
-        packed = packing.pack(folder, model, shape, op, packing.Rows(frame, others), world.place)
+        packed = packing.pack(folder, model, shape, op, frame, world.place)
     facts = {"rows": len(frame), "features": len(names), "fit_seconds": round(seconds, 3), **packed}
     return Made({"artifact": world.artifacts.put_folder(folder)}, facts | ({"warnings": heard} if heard else {}))
 

@@ -22,7 +22,6 @@ class Fit(Op):
 
     recipe: ByEstimator | ByFunction | ByCommand
     train: Annotated[str, Bindable()]
-    compared: Annotated[str | None, Bindable()] = None  # rows, not fitted on, for which the graph must answer as the model does
     runtime: Annotated[Any, Bindable()]
     label: str
     features: tuple[str, ...] | None

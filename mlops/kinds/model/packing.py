@@ -6,7 +6,6 @@ Imported inside the fit step only.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,16 +35,8 @@ _FEW_PROBES = 20  # and of these as many again for each column that may be missi
 _UNSEEN = "\ufdd0 a text that nobody has seen"  # begins with a character that is none
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows that were trained on, and others where there are some."""
-
-    train: pd.DataFrame
-    others: pd.DataFrame | None
-
-
-def pack(folder: Path, model: Any, shape: Shape, op: Fit, rows: Rows, place: Place) -> dict[str, Any]:
-    """Write the folder of `model`, which was fitted on rows of `shape`; `rows` give the input example and what `onnx` is compared on.
+def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, place: Place) -> dict[str, Any]:
+    """Write the folder of `model`, which was fitted on rows of `shape`; `frame` gives the input example and the rows for `onnx`.
 
     Return what the record says of the graph: how it compares with the estimator, or why there is none.
 
@@ -69,8 +60,8 @@ def pack(folder: Path, model: Any, shape: Shape, op: Fit, rows: Rows, place: Pla
             categories=shape.categories,
         )
         predictor = predictors.SklearnPredictor(manifest, model)
-        manifest, facts = _with_graph(folder, predictor, model, rows)
-        typical = frames.typical(rows.train, shape.inputs)
+        manifest, facts = _with_graph(folder, predictor, model, frame)
+        typical = frames.typical(frame, shape.inputs)
         folders.write(folder, manifest, protocols.request_body(manifest.signature, typical))
         lessons.write(folder, lessons.Lesson(label=op.label, positive=lessons.positive_of(classes, op.positive)))
         predictor.predict(typical)  # as stored, it is loaded by whoever measures or serves it
@@ -85,13 +76,13 @@ def pack(folder: Path, model: Any, shape: Shape, op: Fit, rows: Rows, place: Pla
 
 
 def _with_graph(
-    folder: Path, predictor: predictors.SklearnPredictor, model: Any, rows: Rows
+    folder: Path, predictor: predictors.SklearnPredictor, model: Any, frame: pd.DataFrame
 ) -> tuple[folders.Manifest, dict[str, Any]]:
     """Write the model's graph into the folder where there is one; return the manifest that says so, and the facts."""
     manifest = predictor.manifest
     try:
         graph = onnx_files.convert(
-            model, manifest, predictor.predict, _probes(manifest.signature, rows), folder / onnx_files.FILE
+            model, manifest, predictor.predict, _probes(manifest.signature, frame), folder / onnx_files.FILE
         )
     except onnx_files.NotConvertedError as error:
         return manifest, {"onnx": f"none, because {error}"}
@@ -99,14 +90,14 @@ def _with_graph(
     return msgspec.structs.replace(manifest, onnx=graph), {"onnx": facts}
 
 
-def _probes(signature: Signature, rows: Rows) -> dict[str, Any]:
+def _probes(signature: Signature, frame: pd.DataFrame) -> dict[str, Any]:
     """Return columns on which the two forms are compared.
 
-    Held-out rows first, then training rows; and of those some again without the value of each column that may be missing, and some with a
-    text that no row has in each column that takes any text.
+    Training rows, and of those some again without the value of each column that may be missing, and some with a text that no row has in each
+    column that takes any text.
     """
-    parts = [_some(signature, frame) for frame in (rows.others, rows.train) if frame is not None]
-    known = {each.name: np.concatenate([part[each.name] for part in parts])[:_MOST_PROBES] for each in signature.inputs}
+    every = -(-len(frame) // _MOST_PROBES)
+    known = conform(signature, frames.columns_for(signature, frame.iloc[::every]))
     few = {name: array[:_FEW_PROBES] for name, array in known.items()}
     changed = []
     for column in signature.inputs:
@@ -116,14 +107,6 @@ def _probes(signature: Signature, rows: Rows) -> dict[str, Any]:
         if column.datatype == "BYTES" and not frames.allowed(column):
             changed.append(few | {column.name: np.full(len(few[column.name]), _UNSEEN, object)})
     return {name: np.concatenate([known[name], *(each[name] for each in changed)]) for name in known}
-
-
-def _some(signature: Signature, frame: pd.DataFrame) -> dict[str, Any]:
-    """Return rows of a table, evenly spread, in the form of the signature, that a server would let pass."""
-    every = -(-len(frame) // _MOST_PROBES)
-    chosen = frame.iloc[::every]
-    needed = [each.name for each in signature.inputs if not each.nullable and each.name in frame.columns]
-    return conform(signature, frames.columns_for(signature, chosen.dropna(subset=needed)))
 
 
 def classes_of(model: Any) -> tuple[Any, ...]:
