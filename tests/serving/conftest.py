@@ -78,7 +78,7 @@ class Running:
         """Return the log so far."""
         return [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
 
-    def wait_for(self, event, seconds=30):
+    def wait_for(self, event, seconds=60):
         """Return the first log line of `event`, as soon as it is there."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
