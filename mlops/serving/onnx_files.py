@@ -4,13 +4,16 @@
 answers wherever onnxruntime is installed. skl2onnx and onnx are needed for the first only, and neither is needed to serve natively.
 """
 
-import multiprocessing
+import os
+import resource
+import select
+import signal
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
-from multiprocessing.connection import Connection
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -24,6 +27,8 @@ TOLERANCE = (
 CONVERTERS = ("skl2onnx", "onnx", "onnxruntime")
 SECONDS = 60.0  # that a conversion may take
 BYTES = 512 * 1024 * 1024  # that a graph may have
+_DONE = "done"
+_LONGEST_REASON = 4096  # bytes: what a pipe takes in one piece
 _CHUNK = 1024  # rows that are asked at once
 
 _MISSING: dict[Any, float] = {None: np.nan}
@@ -140,43 +145,46 @@ def _build(estimator: Any, names: list[str], datatype: Datatype, file: Path) -> 
     """Write the graph, in a process that can be stopped: a converter may never come back.
 
     Forked, because another way would load scikit-learn and the estimator anew, which takes longer than most conversions; what is computed
-    there is numpy on one thread, and a child that hung nevertheless is stopped like any other.
+    there is numpy on one thread, and a child that hung nevertheless is stopped like any other. By hand, because a worker that runs steps is a
+    daemon, to which multiprocessing allows no children.
     """
-    methods = multiprocessing.get_context("fork")
-    receiving, sending = methods.Pipe(duplex=False)
-    child = methods.Process(target=_write, args=(estimator, names, datatype, file, sending), daemon=True)
+    reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of a fork beside threads
-        child.start()
-    sending.close()
+        child = os.fork()
+    if not child:
+        _write(estimator, names, datatype, file, writing)
+    os.close(writing)
     try:
-        if not receiving.poll(SECONDS):
+        if not select.select([reading], [], [], SECONDS)[0]:
             msg = f"its conversion takes more than {SECONDS:g} s"
             raise NotConvertedError(msg)
-        reason = receiving.recv()
-    except EOFError:
-        reason = "its conversion ended without a word"
+        said = os.read(reading, _LONGEST_REASON).decode(errors="replace")
     finally:
-        child.kill()
-        child.join()
-        receiving.close()
-    if reason:
-        raise NotConvertedError(reason)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
+    if said != _DONE:
+        raise NotConvertedError(said or "its conversion ended without a word")
     if file.stat().st_size > BYTES:
         msg = f"its graph has {file.stat().st_size} bytes, and at most {BYTES} are taken"
         raise NotConvertedError(msg)
 
 
-def _write(estimator: Any, names: list[str], datatype: Datatype, file: Path, sending: Connection) -> None:
-    """Write the graph and say nothing, or say why there is none; runs in the child."""
+def _write(estimator: Any, names: list[str], datatype: Datatype, file: Path, writing: int) -> NoReturn:
+    """Write the graph, say so or say why there is none, and end; runs in the child, which ends by itself should its parent be gone."""
     from mlops.serving import onnx_graphs
 
     try:
+        resource.setrlimit(resource.RLIMIT_CPU, (ceil(SECONDS), ceil(SECONDS)))
         file.write_bytes(onnx_graphs.graph(estimator, names, datatype))
-    except Exception as error:  # noqa: BLE001 - a converter lets anything through where it meets what it does not know
-        sending.send(f"skl2onnx cannot convert it: {_first_line(error)}")
-    else:
-        sending.send("")
+        said = _DONE
+    except BaseException as error:  # noqa: BLE001 - a converter lets anything through, and nothing may return into the parent's code
+        said = f"skl2onnx cannot convert it: {_first_line(error)}"
+    try:
+        os.write(writing, said.encode()[:_LONGEST_REASON])
+    finally:
+        os._exit(0)
 
 
 def _answers(file: Path, datatype: Datatype, matrix: Array, outputs: tuple[Output, ...]) -> Answers:
@@ -213,5 +221,5 @@ def difference(expected: Answers, found: Answers) -> float:
     return largest
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().partition("\n")[0][:200]
