@@ -36,6 +36,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/applying.py
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/serving.py 5
+	$(BIN)/python benchmarks/serving_native.py 5
 
 # The JSON Schemas of specs and plans, from the code.
 schemas: $(STAMP)

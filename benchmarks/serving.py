@@ -51,9 +51,10 @@ def make_folders() -> dict[str, Path]:
             trusted = tuple(sklearn_files.dump_sklearn(model, folder / "model.skops"))
             fields = {"flavor": "sklearn", "layout": "array", "file": "model.skops", "trusted": trusted}
             manifest = folders.Manifest(signature=signature, **fields)
-            ask = predictors.SklearnPredictor(manifest, model).predict_matrix
             if kind == "onnx":
-                graph = onnx_files.convert(model, ask, data.data, folder / onnx_files.FILE)
+                ask = predictors.SklearnPredictor(manifest, model).predict
+                rows = dict(zip(map(str, data.feature_names), data.data.T, strict=True))
+                graph = onnx_files.convert(model, manifest, ask, rows, folder / onnx_files.FILE)
                 manifest = folders.Manifest(signature=signature, onnx=graph, **fields)
             folders.write(folder, manifest, protocols.matrix_body(data.data[:1]))
     body = WORK / "body.json"

@@ -4,6 +4,18 @@ from typing import Any, NamedTuple, Protocol
 
 from mlops.serving.protocols import encode
 
+# What gRPC calls the statuses that a request to infer may get; INTERNAL for others.
+GRPC_CODES = {
+    200: "OK",
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+
 
 class Headers(Protocol):
     """The request headers, as granian gives them; names in lower case."""

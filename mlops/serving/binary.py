@@ -61,7 +61,8 @@ def _tensor(head: _Head, rest: memoryview) -> tuple[Tensor, memoryview]:
     """Return the tensor, its data taken from the front of `rest` where it says so, and what is left."""
     size = (head.parameters or {}).get(_SIZE)
     if (size is None) == (head.data is None):
-        msg = f"input {head.name!r} has {'neither' if size is None else 'both'} `data` and `{_SIZE}`, expected one of them"
+        both = f"neither `data` nor `{_SIZE}`" if size is None else f"both `data` and `{_SIZE}`"
+        msg = f"input {head.name!r} has {both}, expected one of them"
         raise BadRequestError(msg)
     if size is None:
         return Tensor(head.name, head.shape, head.datatype, head.data or []), rest
@@ -76,7 +77,10 @@ def _tensor(head: _Head, rest: memoryview) -> tuple[Tensor, memoryview]:
 def from_bytes(name: str, datatype: str, shape: list[int], raw: memoryview) -> Any:
     """Return the values: an array of numbers, which the reader takes like a list, or a list of strings."""
     dtype = DTYPES.get(datatype)
-    if dtype is None or dtype.kind == "O":
+    if dtype is None:
+        msg = f"input {name!r} has the unknown datatype {datatype!r}"
+        raise BadRequestError(msg)
+    if dtype.kind == "O":
         return _strings(name, raw)
     if len(raw) != prod(shape) * dtype.itemsize:
         msg = f"input {name!r} has {len(raw)} bytes, expected {prod(shape) * dtype.itemsize} for the shape {shape}"

@@ -104,7 +104,7 @@ def check_json(headers: Headers) -> None:
     if media != _JSON or charset not in ("utf-8", "utf8"):
         raise Refusal(
             415,
-            f"the content type is {media!r}, expected application/json in UTF-8 (curl: -H 'Content-Type: application/json')",
+            f"the content type is {content_type[:60]!r}, expected application/json in UTF-8 (curl: -H 'Content-Type: application/json')",
         )
     check_encoding(headers)
 

@@ -18,7 +18,8 @@ from mlops.serving.errors import FolderError
 from mlops.serving.signatures import Signature
 
 Datatype = Literal["FP32", "FP64"]
-VERSION = 2  # 2: `onnx`
+VERSION = 3  # 2: `onnx`; 3: its `vocabulary`, and labels by their places
+GRAPH_VERSION = 3  # the graphs of older folders say their labels otherwise, and are left alone
 MANIFEST = "model.json"
 EXAMPLE = "input_example.json"
 
@@ -26,13 +27,15 @@ EXAMPLE = "input_example.json"
 class Onnx(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A graph beside the estimator, taking one matrix of `datatype`, that gave the same labels on `rows` rows.
 
-    `parity` is the largest difference of a probability, or of a predicted number relative to its size.
+    `parity` is the largest difference of a probability, or of a predicted number relative to its size. Text in a column is its place in
+    `vocabulary`, its length where it is not there, and NaN where it is missing; labels come as their places among the classes.
     """
 
     file: str
     datatype: Datatype
     rows: int
     parity: float
+    vocabulary: tuple[str, ...] = ()
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,7 +77,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 "`categories` name inputs that have `values`",
             ),
             (bool(self.categories) and self.layout != "frame", "`categories` need layout frame"),
-            (self.onnx is not None and self.layout != "array", "`onnx` needs layout array"),
+            (self.onnx is not None and is_python, "`onnx` needs flavor sklearn"),
             (self.onnx is not None and not _is_plain(self.onnx.file), "`onnx` needs a `file` inside the folder"),
         ]
 

@@ -12,7 +12,7 @@ import grpc
 import msgspec
 from google.protobuf.message import DecodeError
 
-from mlops.serving.answers import Refusal
+from mlops.serving.answers import GRPC_CODES, Refusal
 from mlops.serving.applications import EXTENSIONS, SERVER_NAME, SERVER_VERSION, Application
 from mlops.serving.errors import BadRequestError, ServingError
 from mlops.serving.grpc_inference import Message
@@ -25,15 +25,6 @@ from mlops.serving.tls import Tls
 if TYPE_CHECKING:
     from mlops.serving.replicas import Replica
 
-_CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-}
 _OPEN = frozenset((f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"))  # answered to anybody, as over HTTP
 Call = Any  # grpc.aio.ServicerContext; the package ships no types
 
@@ -143,6 +134,8 @@ class _Service:
         dialect = Message(message, self._classes["ModelInferResponse"])
         headers = dict(context.invocation_metadata())
         answer = await self._application.inferring.answer(served, dialect, headers, _given(raw))
+        calls = served.counts.calls
+        calls[answer.status] = calls.get(answer.status, 0) + 1
         context.set_trailing_metadata((*answer.headers, (VERSION_HEADER, served.version)))
         if answer.status != 200:  # noqa: PLR2004 - what every dialect answers that has an answer
             await _abort(context, Refusal(answer.status, msgspec.json.decode(answer.body)["error"]))
@@ -212,4 +205,5 @@ async def _given(raw: bytes) -> bytes:
 
 async def _abort(context: Call, refusal: Refusal) -> Any:
     """End the call with the gRPC status for an HTTP one; never returns."""
-    await context.abort(_CODES.get(refusal.answer.status, grpc.StatusCode.INTERNAL), str(refusal))
+    code = GRPC_CODES.get(refusal.answer.status, "INTERNAL")
+    await context.abort(grpc.StatusCode[code], str(refusal))

@@ -25,10 +25,10 @@ _CLIENT_GONE = 499  # nginx's number for it; nobody reads it but who counts
 class Inferring:
     """The way of every request to infer of one replica."""
 
-    def __init__(self, log: Log, limits: Limits, observing: Observing | None = None) -> None:
-        """Keep what requests are held to, where failures are told, and who looks on."""
+    def __init__(self, log: Log, limits: Limits) -> None:
+        """Keep what requests are held to, and where failures are told; nobody looks on yet."""
         self._log = log
-        self._observing = observing or Observing(log)
+        self.observing = Observing(log)
         self._limits = limits
         self.bodies = Bodies(limits)
 
@@ -49,7 +49,7 @@ class Inferring:
         served.in_progress += 1
         start = perf_counter()
         call = traces.read(headers)
-        observing = self._observing
+        observing = self.observing
         try:
             question, read = self._read(served, dialect, headers, await body)
             if served.is_slow(question.rows):

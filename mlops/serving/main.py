@@ -19,6 +19,7 @@ from mlops.serving.options import parsed
 
 if TYPE_CHECKING:
     from mlops.serving.layouts import Layout
+    from mlops.serving.payloads import Wanted
     from mlops.serving.replicas import Replica
 
 # One row is never worth a thread, and replicas share the cores; read once, when the libraries are loaded.
@@ -101,7 +102,19 @@ def _replica(options: argparse.Namespace) -> "Replica":
         ),
         parent=options.die_with_parent,
         tokens=guards.read_tokens(options.token_file) if options.token_file else None,
+        log_share=options.log_rate,
+        payloads=_payloads(options) if options.payload_log else None,
         tls=tls.read(options.tls_cert, options.tls_key, options.tls_client_ca) if options.tls_cert else None,
+    )
+
+
+def _payloads(options: argparse.Namespace) -> "Wanted":
+    from mlops.serving import payloads
+
+    hashed = frozenset(options.payload_hash)
+    key = payloads.read_key(options.payload_key_file) if hashed else b""
+    return payloads.Wanted(
+        options.payload_log, options.payload_rate, payloads.Privacy(frozenset(options.payload_drop), hashed, key)
     )
 
 

@@ -13,12 +13,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from mlops.serving.answers import GRPC_CODES
 from mlops.serving.counts import Histogram, Phase
 from mlops.serving.repositories import State, Version
 
 _Rows = Sequence[tuple[tuple[str, ...], Version]]
 _LABELS = ("model", "version", "track")
 _KSERVE = ("model_name", "version", "track")
+_GRPC = ("grpc_type", "grpc_service", "grpc_method", "grpc_code")
+_UNARY = ("UNARY", "inference.GRPCInferenceService", "ModelInfer")
 _PHASES: tuple[Phase, ...] = ("preprocess", "predict", "postprocess")
 
 
@@ -45,6 +48,9 @@ class Exposition(Collector):
         for phase in _PHASES:
             durations = [(labels, each.counts.phases[phase]) for labels, each in rows]
             yield _histogram(f"request_{phase}_seconds", f"KServe: seconds in {phase}.", durations, _KSERVE)
+        nothing = Histogram()
+        explained = [(labels, nothing) for labels, _ in rows]
+        yield _histogram("request_explain_seconds", "KServe: always zero, nothing is explained here.", explained, _KSERVE)
 
     def _ours(self, rows: _Rows) -> Iterator[Metric]:
         yield _counter("mlops_requests", "Requests to infer, by status code.", _by_code(rows), (*_LABELS, "code"))
@@ -85,7 +91,13 @@ def _mlserver(rows: _Rows) -> Iterator[Metric]:
     for labels, durations in _durations(rows):
         summary.add_metric(labels, durations.count, durations.total)
     yield summary
-    yield _counter("rest_server_requests", "MLServer: requests by REST.", _by_code(rows), (*_LABELS, "status_code"))
+    batches = [(labels, each.counts.queue.batches) for labels, each in rows]
+    yield _histogram("batch_request_queue", "MLServer: rows that a slow model was asked at once.", batches)
+    nothing = Histogram()
+    parallel = [(labels, nothing) for labels, _ in rows]
+    yield _histogram("parallel_request_queue", "MLServer: always zero, no queue leads to another process here.", parallel)
+    yield _counter("grpc_server_handled", "MLServer: calls by gRPC.", _by_grpc_code(rows), (*_LABELS, *_GRPC))
+    yield _counter("rest_server_requests", "MLServer: requests by REST.", _by_rest_code(rows), (*_LABELS, "status_code"))
     yield _histogram("rest_server_requests_duration_seconds", "MLServer: seconds for a request.", _durations(rows))
     yield _gauge("rest_server_requests_in_progress", "MLServer: requests being answered.", _in_progress(rows))
 
@@ -98,6 +110,25 @@ def _predictions(rows: _Rows) -> list[tuple[tuple[str, ...], int]]:
 
 def _by_code(rows: _Rows) -> list[tuple[tuple[str, ...], int]]:
     return [((*labels, str(code)), count) for labels, each in rows for code, count in each.counts.codes.items()]
+
+
+def _by_rest_code(rows: _Rows) -> list[tuple[tuple[str, ...], int]]:
+    return [
+        ((*labels, str(code)), count - each.counts.calls.get(code, 0))
+        for labels, each in rows
+        for code, count in each.counts.codes.items()
+    ]
+
+
+def _by_grpc_code(rows: _Rows) -> list[tuple[tuple[str, ...], int]]:
+    samples = []
+    for labels, each in rows:
+        names: dict[str, int] = {}
+        for status, count in each.counts.calls.items():
+            name = GRPC_CODES.get(status, "INTERNAL")
+            names[name] = names.get(name, 0) + count
+        samples += [((*labels, *_UNARY, name), count) for name, count in names.items()]
+    return samples
 
 
 def _durations(rows: _Rows) -> list[tuple[tuple[str, ...], Histogram]]:

@@ -17,6 +17,8 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         made.error("a private socket is one worker's: it does not go with --workers")
     if options.workers > 1 and options.model_control == "explicit":
         made.error("models are loaded and unloaded in one worker alone: --model-control explicit does not go with --workers")
+    if not options.payload_log and (options.payload_drop or options.payload_hash or options.payload_key_file):
+        made.error("--payload-drop, --payload-hash and --payload-key-file go with --payload-log")
     return options
 
 
@@ -27,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_end(made)
     _add_limits(made)
     _add_access(made)
+    _add_observing(made)
     return made
 
 
@@ -75,6 +78,24 @@ def _add_access(made: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_observing(made: argparse.ArgumentParser) -> None:
+    seen = made.add_argument_group("what is logged of requests")
+    seen.add_argument(
+        "--log-rate", type=_share, default=0.0, metavar="SHARE", help="of requests that get a log line (default: 0)"
+    )
+    seen.add_argument(
+        "--payload-log", metavar="WHERE", help="log requests and answers as CloudEvents: to a file, to http://…, or to - (stdout)"
+    )
+    seen.add_argument(
+        "--payload-rate", type=_share, default=1.0, metavar="SHARE", help="of answered requests that are logged so (default: 1)"
+    )
+    for option, words in (("--payload-drop", "leave this column out"), ("--payload-hash", "hash this column under the key")):
+        seen.add_argument(option, action="append", default=[], metavar="COLUMN", help=f"{words}; may be given several times")
+    seen.add_argument(
+        "--payload-key-file", type=Path, metavar="PATH", help="the key for hashing (or in the variable MLOPS_PAYLOAD_KEY)"
+    )
+
+
 def _add_limits(made: argparse.ArgumentParser) -> None:
     limits = made.add_argument_group("limits")
     for option, kind, default, unit, words in (
@@ -110,6 +131,17 @@ def _count(text: str) -> int:
         msg = f"{text!r} is no whole number of at least 1"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        msg = f"{text!r} is no share from 0 to 1"
+        raise argparse.ArgumentTypeError(msg)
+    return share
 
 
 def _seconds(text: str) -> float:

@@ -5,7 +5,9 @@ stay equal and no value can be looked up without the key. Only what was answered
 """
 
 import hmac
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlops.serving.errors import ServingError
@@ -18,6 +20,7 @@ from mlops.serving.sinks import Event, Sink, sink
 
 REQUEST = "org.kubeflow.serving.inference.request"
 RESPONSE = "org.kubeflow.serving.inference.response"
+KEY_VARIABLE = "MLOPS_PAYLOAD_KEY"
 LEAST_KEY = 16  # bytes
 _MOST = 1000  # samples that wait
 _MOST_BYTES = 64 * 1024 * 1024
@@ -57,14 +60,36 @@ class Privacy(NamedTuple):
         return None if value is None else hmac.digest(self.key, name.encode() + b"\0" + encode(value), "sha256").hex()
 
 
-class Payloads:
-    """What is logged, and where to; `share` of the answered requests, from 0 to 1."""
+def read_key(path: Path | None) -> bytes:
+    """Return the secret in a file, or of the variable MLOPS_PAYLOAD_KEY; raise `ServingError` for none or one that can be guessed."""
+    try:
+        key = path.read_bytes().strip() if path else os.environ.get(KEY_VARIABLE, "").encode()
+    except OSError as error:
+        msg = f"the key in {path} cannot be read: {error.strerror}"
+        raise ServingError(msg) from error
+    if len(key) < LEAST_KEY:
+        where = path or f"the variable {KEY_VARIABLE}"
+        msg = f"hashing columns needs a secret of at least {LEAST_KEY} bytes in {where} (make one: openssl rand -hex 32)"
+        raise ServingError(msg)
+    return key
 
-    def __init__(self, target: str, share: float, privacy: Privacy, track: str, log: Log) -> None:
-        """Begin with nothing written; see `sinks.sink` for `target`."""
-        self.share = share
-        self.privacy = privacy
-        self._sink: Sink = sink(target)
+
+class Wanted(NamedTuple):
+    """What is to be logged: where to (see `sinks.sink`), how much of what is answered, from 0 to 1, and how it is hidden."""
+
+    target: str
+    share: float
+    privacy: Privacy
+
+
+class Payloads:
+    """The log, and what waits to be written to it."""
+
+    def __init__(self, wanted: Wanted, track: str, log: Log) -> None:
+        """Begin with nothing written."""
+        self.share = wanted.share
+        self.privacy = wanted.privacy
+        self._sink: Sink = sink(wanted.target)
         self._track = track
         self._log = log
         self._is_failing = False

@@ -15,7 +15,7 @@ import numpy as np
 from mlops.serving import folders
 from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
 from mlops.serving.folders import Manifest
-from mlops.serving.onnx_files import OnnxSession
+from mlops.serving.onnx_files import Coding, OnnxSession
 from mlops.serving.signatures import DTYPES, Array, Columns, Output, Signature, conform
 from mlops.serving.sklearn_files import load_sklearn, parts
 
@@ -115,10 +115,11 @@ class SklearnPredictor:
 class OnnxPredictor:
     """The graph of a scikit-learn estimator, with which it agreed when it was packed; needs onnxruntime only."""
 
-    def __init__(self, manifest: Manifest, session: OnnxSession) -> None:
-        """Keep the session."""
+    def __init__(self, manifest: Manifest, graph: folders.Onnx, session: OnnxSession) -> None:
+        """Keep the session of `graph`, and prepare the way to its matrix."""
         self.manifest = manifest
         self._session = session
+        self._coding = Coding(manifest.signature.inputs, manifest.categories, graph.vocabulary)
 
     @property
     def signature(self) -> Signature:
@@ -127,10 +128,12 @@ class OnnxPredictor:
 
     def predict(self, columns: Columns) -> dict[str, Array]:
         """Return the outputs for `columns`; see `Predictor.predict`."""
-        return self.predict_matrix(matrix_of(self.signature, columns))
+        if self.manifest.layout == "array":
+            return self.predict_matrix(matrix_of(self.signature, columns))
+        return self.predict_matrix(self._coding.matrix(conform(self.signature, columns)))
 
     def predict_matrix(self, matrix: Array) -> dict[str, Array]:
-        """Return the outputs for a float64 matrix [n, k] in the signature's order that was checked against it."""
+        """Return the outputs for a float64 matrix [n, k] in the signature's order that was checked against it, its text coded."""
         try:
             outputs = self._session.ask(matrix)
         except Exception as error:
@@ -166,8 +169,8 @@ class PythonPredictor:
 def load_fastest(folder: Path) -> OnnxPredictor | SklearnPredictor | PythonPredictor:
     """Return what serves a model folder: its graph where there is one and onnxruntime is installed, else as `load`."""
     manifest = folders.read(folder)
-    if manifest.onnx is not None and find_spec("onnxruntime"):
-        return OnnxPredictor(manifest, _load_graph(folder / manifest.onnx.file, manifest.onnx.datatype, manifest.signature))
+    if manifest.onnx is not None and manifest.version >= folders.GRAPH_VERSION and find_spec("onnxruntime"):
+        return OnnxPredictor(manifest, manifest.onnx, _load_graph(folder / manifest.onnx.file, manifest.onnx, manifest.signature))
     return load(folder)
 
 
@@ -200,9 +203,9 @@ def _is_finite(signature: Signature) -> bool:
     return not any(column.nullable for column in signature.inputs)
 
 
-def _load_graph(file: Path, datatype: folders.Datatype, signature: Signature) -> OnnxSession:
+def _load_graph(file: Path, graph: folders.Onnx, signature: Signature) -> OnnxSession:
     try:
-        return OnnxSession(file, datatype, tuple(output.name for output in signature.outputs))
+        return OnnxSession(file, graph.datatype, signature.outputs)
     except Exception as error:  # onnxruntime has no class of its own for a garbled file
         msg = f"{file} cannot be loaded: {type(error).__name__}: {error}"
         raise FolderError(msg) from error

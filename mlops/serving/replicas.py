@@ -26,7 +26,10 @@ from mlops.serving.layouts import Layout
 from mlops.serving.limits import Limits
 from mlops.serving.listeners import Listener
 from mlops.serving.logs import Log
+from mlops.serving.mirroring import Private
+from mlops.serving.observing import Observing
 from mlops.serving.parents import watch_parent
+from mlops.serving.payloads import Payloads, Wanted
 from mlops.serving.repositories import Repository
 from mlops.serving.tls import Tls
 
@@ -57,6 +60,8 @@ class Replica:
     parent: int | None
     tokens: Tokens | None
     tls: Tls | None
+    log_share: float = 0.0
+    payloads: Wanted | None = None
     seat: Seat | None = None
 
 
@@ -67,10 +72,11 @@ def run(replica: Replica) -> int:
 
 async def _live(replica: Replica) -> int:
     log, application = _opened(replica)
+    observing = application.inferring.observing = _observing(replica, log)
     stop = _stop_event()
     watcher = watch_parent(replica.parent, stop.set) if replica.parent is not None else None
     address = _shown(replica.public)
-    listeners = [Listener(application, replica.private)] if replica.private else []
+    listeners = [Listener(Private(application, observing, replica.limits), replica.private)] if replica.private else []
     guarded = Guard(application, replica.tokens) if replica.tokens else application
     sharing = asyncio.create_task(_share(application, replica.seat)) if replica.seat else None
     # A socket of its own is served at once and says that it is loading; a shared one belongs to the siblings until we are ready.
@@ -80,6 +86,7 @@ async def _live(replica: Replica) -> int:
     addresses = {"address": address, **({"grpc": calls[0].address} if calls else {})}
     log.write("info", "starting", pid=os.getpid(), **addresses)
     if await _load(application.repository, stop):
+        _check_privacy(observing, application.repository)
         application.health.is_started = True
         # What was loaded stays: the collector need not look through it again and again while requests are answered.
         gc.collect()
@@ -89,6 +96,7 @@ async def _live(replica: Replica) -> int:
         log.write("info", "ready", **addresses)
     fault = await _wait(stop, [*listeners, *calls])
     is_finished = await _drain(replica, application, listeners, calls, log)
+    await asyncio.to_thread(observing.close)
     for each in (watcher, sharing):
         if each:
             each.cancel()
@@ -109,6 +117,17 @@ def _opened(replica: Replica) -> tuple[Log, Application]:
         repository, health, replica.track, log, replica.limits, replica.version, is_controlled=replica.is_controlled
     )
     return log, application
+
+
+def _observing(replica: Replica, log: Log) -> Observing:
+    payloads = Payloads(replica.payloads, replica.track, log) if replica.payloads else None
+    return Observing(log, replica.log_share, payloads)
+
+
+def _check_privacy(observing: Observing, repository: Repository) -> None:
+    """Raise `ServingError` where what is to be hidden is nowhere among what was loaded."""
+    if observing.payloads is not None:
+        observing.payloads.privacy.check([each.served.manifest.signature for each in repository.versions() if each.served])
 
 
 async def _share(application: Application, seat: Seat) -> None:

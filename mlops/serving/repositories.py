@@ -109,7 +109,7 @@ class Repository:
 
     async def look(self) -> None:
         """Take note of versions that came or went since the last time; nothing is loaded or unloaded."""
-        self._take(await asyncio.get_running_loop().run_in_executor(self._thread, self._layout))
+        self._take(await asyncio.to_thread(self._layout))  # not in the thread that loads: the index is answered meanwhile
 
     async def load_all(self) -> None:
         """Load every version of every model; raise `FolderError` for the first model that fails."""

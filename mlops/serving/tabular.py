@@ -5,6 +5,7 @@ Sources: KServe's V1 protocol; mlflow/pyfunc/scoring_server. Both are answered `
 
 import csv
 import io
+import math
 from typing import Any
 
 import msgspec
@@ -140,10 +141,14 @@ def _tensors(served: Served, names: list[str], rows: list[list[Any]]) -> list[Te
 def _from_csv(served: Served, body: bytes) -> list[Tensor]:
     """Return the tensors of a table with a header; an empty cell is a missing value."""
     try:
-        names, *rows = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
+        lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
         msg = f"the body is no CSV with a header in UTF-8: {error}"
         raise BadRequestError(msg) from error
+    if not lines:
+        msg = "the body is no CSV with a header: it is empty"
+        raise BadRequestError(msg)
+    names, *rows = lines
     rows = _checked([row for row in rows if row], "csv", len(names))
     tensors = _tensors(served, names, rows)
     columns = {column.name: column for column in served.columns}
@@ -162,7 +167,10 @@ def _cell(column: Column, row: int, text: str) -> Any:
     try:
         if column.datatype == "BOOL":
             return _TRUTH[text.lower()]
-        return float(text) if column.datatype in FLOATS else int(text)
+        number = float(text) if column.datatype in FLOATS else int(text)
     except (KeyError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):  # JSON has no word for these either
         msg = f"input {column.name!r}, row {row}: got {text[:60]!r}, expected a value of {column.datatype}"
-        raise BadRequestError(msg) from None
+        raise BadRequestError(msg)
+    return number

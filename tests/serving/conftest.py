@@ -78,7 +78,7 @@ class Running:
         """Return the log so far."""
         return [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
 
-    def wait_for(self, event, seconds=30):
+    def wait_for(self, event, seconds=60):
         """Return the first log line of `event`, as soon as it is there."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -100,11 +100,11 @@ class Running:
         finally:
             connection.close()
 
-    def ask_private(self, path):
-        """Send one GET to this replica's own socket."""
+    def ask_private(self, path, method="GET", body=None):
+        """Send one request to this replica's own socket."""
         connection = UnixConnection(self.private)
         try:
-            return ask(connection, "GET", path)
+            return ask(connection, method, path, body)
         finally:
             connection.close()
 

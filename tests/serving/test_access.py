@@ -8,9 +8,9 @@ import re
 import shutil
 import socket
 import ssl
-import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -233,15 +233,16 @@ exec setpriv --reuid 54321 --regid 54321 --clear-groups --no-new-privs "$@"
 """
 
 
-def test_any_user_serves_on_a_read_only_root(array_folder, tmp_path, cancer):
+def test_any_user_serves_on_a_read_only_root(array_folder, tmp_path, cancer, request):
     """Nothing is written: no home, no temporary files, no byte code; with one worker and with two."""
     if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"):
         pytest.skip("needs root, unshare and setpriv")
-    for place in (array_folder, *array_folder.parents):  # pytest closes its folders to others
-        if place.owner() == "root" and place != Path("/") and not place.stat().st_mode & stat.S_IXOTH:
-            place.chmod(place.stat().st_mode | 0o055)
+    folder = Path(tempfile.mkdtemp(prefix="mlops-read-only-"))  # pytest closes its own folders to other users
+    request.addfinalizer(lambda: shutil.rmtree(folder))
+    shutil.copytree(array_folder, folder, dirs_exist_ok=True)
+    folder.chmod(0o755)
     log = tmp_path / "log"
-    serve = [sys.executable, "-m", "mlops.serving", array_folder, "--name", "credit", "--bind", "127.0.0.1:0", "--drain", "0"]
+    serve = [sys.executable, "-m", "mlops.serving", folder, "--name", "credit", "--bind", "127.0.0.1:0", "--drain", "0"]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     for workers in ("1", "2"):
         with log.open("wb") as errors:

@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from mlops.serving import grpc_messages
+
 import public_clients
 
 
@@ -29,9 +31,22 @@ def ask(server, cancer):
     return lambda clients: public_clients.ask_all(clients, http, grpc, "cancer", cancer[0][:5].tolist())
 
 
+def check_messages(published, moved):
+    """Hold our messages against those that a client was made with: what both name has one number and one type."""
+    for name, message in grpc_messages.message_classes().items():
+        theirs = {field[0]: field for field in published.get(f"inference.{name}", [])}
+        for field in message.DESCRIPTOR.fields:
+            if field.name in theirs and field.name not in moved.get(name, ()):
+                label = 3 if field.is_repeated else 1
+                assert [field.name, field.number, field.type, label] == theirs[field.name], name
+                assert not field.message_type or field.message_type.full_name in published, field.message_type.full_name
+    assert "inference.ModelInferRequest" in published
+
+
 def test_tritons_clients_work_unchanged(ask, outputs):
     """Health, metadata, the index, inference as JSON and as bytes, unload and load."""
     told = ask("triton")
+    check_messages(told.pop("messages"), {})
     assert told["http"].pop("json") == outputs
     assert told["http"]["model"]["inputs"] == [{"name": "input", "datatype": "FP64", "shape": [-1, 30]}]
     assert told["grpc"]["model"]["inputs"] == [{"name": "input", "datatype": "FP64", "shape": ["-1", "30"]}]
@@ -49,6 +64,10 @@ def test_tritons_clients_work_unchanged(ask, outputs):
 def test_kserves_clients_work_unchanged(ask, outputs):
     """Health, inference as JSON and as bytes, and the V1 protocol."""
     told = ask("kserve")
+    moved = {
+        f"RepositoryModel{verb}Request": {"model_name"} for verb in ("Load", "Unload")
+    }  # where Triton has the repository's name
+    check_messages(told.pop("messages"), moved)
     assert told["http"].pop("v1 ready") is True
     assert told["http"].pop("v1") == outputs["predict"]
     for found in told.values():

@@ -57,11 +57,11 @@ def test_a_reader_never_sees_half_a_text():
 def crew(start, array_folder):
     """Two workers that are both ready."""
     running = start(array_folder, "--workers", "2", private=False)
-    _until(lambda: len([line for line in running.lines() if line["event"] == "ready"]) == 2)
+    _until(lambda: len([line for line in running.lines() if line["event"] == "ready"]) == 2, 60)
     return running
 
 
-def _until(condition, seconds=20):
+def _until(condition, seconds=40):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

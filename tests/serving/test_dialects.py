@@ -159,7 +159,7 @@ TENSOR = {"name": "input", "shape": [1, 10], "datatype": "FP64"}
         (TENSOR | {"parameters": {"binary_data_size": 72}}, bytes(72), None, "has 72 bytes, expected 80 for the shape [1, 10]"),
         (TENSOR | {"parameters": {"binary_data_size": 80}}, bytes(81), None, "1 bytes follow"),
         (TENSOR | {"parameters": {"binary_data_size": "80"}}, bytes(80), None, "expected a number of bytes up to 80"),
-        (TENSOR, bytes(80), None, "neither `data` and `binary_data_size`"),
+        (TENSOR, bytes(80), None, "neither `data` nor `binary_data_size`"),
         (TENSOR | {"data": [0] * 10, "parameters": {"binary_data_size": 80}}, bytes(80), None, "both"),
         (TENSOR | {"parameters": {"binary_data_size": 80}}, bytes(80), "9999", "expected a number of bytes up to"),
         (TENSOR | {"parameters": {"binary_data_size": 80}}, bytes(80), "-1", "expected a number of bytes up to"),

@@ -29,7 +29,7 @@ def test_what_was_written_is_read(folder):
     before = (folder / "model.json").read_bytes()
     folders.write(folder, folders.read(folder), {"inputs": []})
     assert (folder / "model.json").read_bytes() == before
-    assert json.loads(before)["version"] == 2
+    assert json.loads(before)["version"] == 3
 
 
 def test_a_missing_folder_is_named(tmp_path):
@@ -46,8 +46,8 @@ def test_a_folder_without_a_manifest_is_no_model_folder(tmp_path):
 
 def test_a_newer_folder_asks_for_a_newer_program(folder):
     """A format version beyond this program's is refused before its fields are looked at."""
-    (folder / "model.json").write_text('{"version": 3, "something": "new"}')
-    with pytest.raises(FolderError, match=r"format version 3; this program reads up to 2: use a newer mlops"):
+    (folder / "model.json").write_text('{"version": 4, "something": "new"}')
+    with pytest.raises(FolderError, match=r"format version 4; this program reads up to 3: use a newer mlops"):
         folders.read(folder)
 
 

@@ -162,6 +162,22 @@ def test_a_request_keeps_the_version_it_began_with(server):
     assert states(server)["adding", "10"] == "UNAVAILABLE"
 
 
+def test_the_index_tells_of_a_version_while_it_is_loaded(server, root, write_version):
+    """Loading takes a while, in which the index says so and the other versions answer."""
+    code = write_version(root, "11", 2.5) / "code" / "adding_one.py"
+    code.write_text(code.read_text().replace("    return Model()", "    time.sleep(2)\n    return Model()"))
+    loading = threading.Thread(target=server.ask, args=("POST", "/v2/repository/models/adding/load"))
+    loading.start()
+    time.sleep(0.5)
+    assert states(server)["adding", "11"] == "LOADING"
+    refused = server.ask("POST", "/v2/models/adding/versions/11/infer", body(10.0))
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert answer(server, "adding") == (11.5, "10")
+    loading.join()
+    assert states(server)["adding", "11"] == "READY"
+    assert answer(server, "adding") == (12.5, "11")
+
+
 class Asking:
     """Threads that ask for one model and keep what they were told."""
 

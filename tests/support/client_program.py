@@ -54,6 +54,16 @@ def as_dict(answer, is_http):
     return json_format.MessageToDict(answer, preserving_proto_field_name=True)
 
 
+def fields_of(module):
+    """Return name, number and type of the fields of each message that a client has, also of those inside others."""
+    found, left = {}, list(importlib.import_module(module).DESCRIPTOR.message_types_by_name.values())
+    while left:
+        message = left.pop()
+        left += message.nested_types
+        found[message.full_name] = [[field.name, field.number, field.type, field.label] for field in message.fields]
+    return found
+
+
 def indexed(client):
     """Return name, version and state of each model."""
     index = client.get_model_repository_index()
@@ -117,8 +127,10 @@ def main(clients):
     question = json.loads(sys.stdin.read())
     if clients == "triton":
         told = {form: by_triton(form, question) for form in ("http", "grpc")}
+        told["messages"] = fields_of("tritonclient.grpc.service_pb2")
     else:
         told = {"http": asyncio.run(by_kserve_rest(question)), "grpc": asyncio.run(by_kserve_grpc(question))}
+        told["messages"] = fields_of("kserve.protocol.grpc.grpc_predict_v2_pb2")
     print(json.dumps(told))  # noqa: T201 - what the test reads
 
 

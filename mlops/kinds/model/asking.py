@@ -9,7 +9,7 @@ import numpy as np
 
 from mlops.kinds.model import frames, lessons, scoring
 from mlops.kinds.model.errors import ModelError
-from mlops.serving import predictors
+from mlops.serving import onnx_files, predictors
 from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from mlops.kinds.model.lessons import Lesson
     from mlops.serving.predictors import Predictor
+
+
+_MOST_COMPARED = 4000  # held-out rows on which the graph is asked as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,19 @@ def predictions(judged: Judged, frame: pd.DataFrame) -> scoring.Predictions:
         classes,
         0 if positive is None else classes.index(positive),
     )
+
+
+def compared(folder: Path, judged: Judged, frame: pd.DataFrame) -> dict[str, Any]:
+    """Return how the model's graph, if it has one that can be asked here, compares with the model on rows of `frame`; facts for people."""
+    graph = predictors.load_fastest(folder) if judged.predictor.manifest.onnx else None
+    if not isinstance(graph, predictors.OnnxPredictor):
+        return {}
+    columns = frames.columns_for(graph.signature, frame.head(_MOST_COMPARED))
+    try:
+        found = onnx_files.difference(judged.predictor.predict(columns), graph.predict(columns))
+    except (onnx_files.NotConvertedError, ModelFailedError) as error:
+        return {"onnx": f"differs: {error}"}
+    return {"onnx": {"parity": float(f"{found:.1e}"), "rows": len(frame.head(_MOST_COMPARED))}}
 
 
 def _classes(judged: Judged, truth: pd.Series[Any]) -> tuple[Any, ...]:

@@ -37,9 +37,12 @@ class Evaluate(Op):
         frame = world.tables.load(world.artifacts.file(self.holdout))
         world.report.progress(f"evaluating on {len(frame)} rows")
         with pinned(self.threads):
-            answers = asking.predictions(asking.load(world.artifacts.folder(self.artifact)), frame)
+            folder = world.artifacts.folder(self.artifact)
+            judged = asking.load(folder)
+            answers = asking.predictions(judged, frame)
+            graph = asking.compared(folder, judged, frame)
             names = scoring.default_metrics(answers) if self.metrics is None else self.metrics
             scores = {name: scoring.as_json(scoring.score(name, answers)) for name in names}
         kept = world.artifacts.put_bytes(canonical(scores) + b"\n")
-        facts = {"metrics": scores, "held_out_rows": len(frame)}
+        facts = {"metrics": scores, "held_out_rows": len(frame), **graph}
         return Made({"metrics": kept, "holdout": self.holdout}, facts)

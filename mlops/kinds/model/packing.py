@@ -16,7 +16,7 @@ from mlops.kinds.model import frames, lessons
 from mlops.kinds.model.errors import ModelError
 from mlops.serving import folders, onnx_files, predictors, protocols
 from mlops.serving.errors import BadRequestError, FolderError, ModelFailedError
-from mlops.serving.signatures import Output, Signature
+from mlops.serving.signatures import Output, Signature, conform
 from mlops.serving.sklearn_files import dump_sklearn
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 # Histogram boosting keeps a partial of one of its own functions; what a partial holds is looked at by itself.
 _TRUSTED = ("sklearn", "numpy", "scipy", "functools.partial")
-_MOST_PROBES = 10_000  # rows on which a graph is compared
-_GAP_PROBES = 20  # and of these as many again for each column that may be missing
+_MOST_PROBES = 4000  # rows on which a graph is compared: a second of a forest of 1,000 trees
+_FEW_PROBES = 20  # and of these as many again for each column that may be missing or hold a text never seen
+_UNSEEN = "\ufdd0 a text that nobody has seen"  # begins with a character that is none
 
 
 def pack(folder: Path, model: Any, shape: Shape, op: Fit, frame: pd.DataFrame, place: Place) -> dict[str, Any]:
@@ -79,27 +80,33 @@ def _with_graph(
 ) -> tuple[folders.Manifest, dict[str, Any]]:
     """Write the model's graph into the folder where there is one; return the manifest that says so, and the facts."""
     manifest = predictor.manifest
-    if manifest.layout != "array":
-        return manifest, {"onnx": "none, because the rows reach it as a table of named columns, not as one matrix of numbers"}
     try:
-        graph = onnx_files.convert(model, predictor.predict_matrix, _probes(manifest.signature, frame), folder / onnx_files.FILE)
+        graph = onnx_files.convert(
+            model, manifest, predictor.predict, _probes(manifest.signature, frame), folder / onnx_files.FILE
+        )
     except onnx_files.NotConvertedError as error:
         return manifest, {"onnx": f"none, because {error}"}
     facts = {"parity": graph.parity, "rows": graph.rows, "datatype": graph.datatype}
     return msgspec.structs.replace(manifest, onnx=graph), {"onnx": facts}
 
 
-def _probes(signature: Signature, frame: pd.DataFrame) -> Any:
-    """Return training rows on which the two forms are compared; for each column that may be missing, some rows without it."""
+def _probes(signature: Signature, frame: pd.DataFrame) -> dict[str, Any]:
+    """Return columns on which the two forms are compared.
+
+    Training rows, and of those some again without the value of each column that may be missing, and some with a text that no row has in each
+    column that takes any text.
+    """
     every = -(-len(frame) // _MOST_PROBES)
-    rows = predictors.matrix_of(signature, frames.columns_for(signature, frame.iloc[::every]))
-    gaps = []
-    for index, column in enumerate(signature.inputs):
+    known = conform(signature, frames.columns_for(signature, frame.iloc[::every]))
+    few = {name: array[:_FEW_PROBES] for name, array in known.items()}
+    changed = []
+    for column in signature.inputs:
         if column.nullable:
-            gap = rows[:_GAP_PROBES].copy()
-            gap[:, index] = np.nan
-            gaps.append(gap)
-    return np.concatenate([rows, *gaps])
+            gap = None if column.datatype == "BYTES" else np.nan
+            changed.append(few | {column.name: np.full(len(few[column.name]), gap, column.dtype)})
+        if column.datatype == "BYTES" and not frames.allowed(column):
+            changed.append(few | {column.name: np.full(len(few[column.name]), _UNSEEN, object)})
+    return {name: np.concatenate([known[name], *(each[name] for each in changed)]) for name in known}
 
 
 def classes_of(model: Any) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mlops.core.errors import MlopsError
-from mlops.kinds.model import Model
+from mlops.kinds.model import Model, frames
 from mlops.serving import folders, predictors
 
 
@@ -46,18 +46,34 @@ def test_the_same_fit_gives_the_same_bytes(world, estimator):
     assert first["evaluate"].outputs == second["evaluate"].outputs
 
 
-def test_a_model_of_numbers_is_kept_as_a_graph_as_well_and_the_record_says_how_they_compare(world):
-    """Where all columns are numbers the folder holds model.onnx, compared on the training rows and on rows with gaps; else facts say why not."""
-    spec = {**CREDIT, "estimator": "sklearn.linear_model.LogisticRegression"}
-    made = fit(world, {**spec, "features": ["age", "income"]}, credit())["fit"]
+@pytest.mark.parametrize("estimator", ["linear_model.LogisticRegression", "ensemble.HistGradientBoostingClassifier"])
+def test_a_model_is_kept_as_a_graph_as_well_and_the_record_says_how_they_compare(world, estimator):
+    """The folder holds model.onnx, compared on training rows and rows with gaps, then on the held-out ones, text and categories among them."""
+    spec = {**CREDIT, "estimator": f"sklearn.{estimator}"}
+    frame = credit()
+    steps = fit(world, spec, frame)
+    made = steps["fit"]
     folder = world.artifacts.folder(made.outputs["artifact"])
-    kept = folders.read(folder).onnx
-    assert made.facts["onnx"] == {"parity": kept.parity, "rows": 340, "datatype": "FP32"}  # 300 rows, and 20 for each column
-    assert kept.parity < 1e-6
+    manifest = folders.read(folder)
+    kept = manifest.onnx
+    assert made.facts["onnx"] == {"parity": kept.parity, "rows": kept.rows, "datatype": "FP64"}
+    nullable = sum(column.nullable for column in manifest.signature.inputs)
+    open_text = sum(column.datatype == "BYTES" and not frames.allowed(column) for column in manifest.signature.inputs)
+    assert kept.rows == 300 + 20 * (nullable + open_text)
+    held_out = steps["evaluate"].facts["onnx"]
+    assert held_out["rows"] == len(frame) - 300
+    assert held_out["parity"] < 1e-12
+    assert kept.parity < 1e-12
+    assert "rent" in kept.vocabulary
     assert (folder / "model.onnx").exists()
-    assert fit(world, {**spec, "features": ["age", "income"]}, credit())["fit"].outputs == made.outputs
-    mixed = fit(world, spec, credit())["fit"].facts["onnx"]
-    assert mixed == "none, because the rows reach it as a table of named columns, not as one matrix of numbers"
+    assert fit(world, spec, frame)["fit"].outputs == made.outputs
+
+
+def test_a_model_that_no_graph_can_do_says_so_in_the_record(world):
+    """What does not convert is served natively, and the record holds the reason."""
+    made = fit(world, {**CREDIT, "estimator": "sklearn.neighbors.NearestCentroid"}, credit())["fit"]
+    assert made.facts["onnx"].startswith("none, because skl2onnx cannot convert it: MissingShapeCalculator")
+    assert folders.read(world.artifacts.folder(made.outputs["artifact"])).onnx is None
 
 
 def test_installing_a_converter_is_part_of_what_the_artifact_depends_on():
