@@ -69,7 +69,7 @@ def test_what_was_killed_is_seen_by_plan_and_restored_by_apply(stand):
     client.api.remove_container(proxy, force=True)
     assert "there is no proxy" in shell.mlops("plan").out
     shell.apply()
-    assert "No changes" in shell.mlops("plan").out
+    assert "nothing to do" in shell.mlops("plan").out
     client.close()
 
 
@@ -98,5 +98,5 @@ def test_all_comes_back_when_the_engine_was_killed(own_engine, tmp_path):
         time.sleep(0.5)
     assert load.failures == []
     assert load.answers
-    assert "No changes" in shell.mlops("plan").out
+    assert "nothing to do" in shell.mlops("plan").out
     harbour.remove()
