@@ -7,20 +7,7 @@ import pytest
 from mlops.core.errors import DeliveryAborted, Refused
 
 from harbour import QUICK, Harbour, Load
-
-WATCHED = {"error_rate": {"max": 0.02, "min_samples": 50}, "interval": 1}
-GREEN = {
-    "rolling": {"rolling": QUICK},
-    "blue_green": {"blue_green": {**QUICK, "steps": [{"weight": 100}, {"analyse": 2}], "analysis": WATCHED}},
-    "canary": {"canary": {**QUICK, "steps": [{"weight": 25}, {"pause": 9}], "analysis": WATCHED}},
-    "shadow": {
-        "shadow": {
-            **QUICK,
-            "steps": [{"mirror": 50}, {"analyse": 3}],
-            "analysis": {"agreement": {"min": 0.3, "min_samples": 20}, "interval": 1},
-        }
-    },
-}
+from stands import GREEN
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,22 @@ import subprocess
 from mlops.kinds.container import Container
 
 from engines import IMAGE
-from harbour import Harbour
+from harbour import QUICK, Harbour
 from shell import MLOPS, copy_of
 
+WATCHED = {"error_rate": {"max": 0.02, "min_samples": 50}, "interval": 1}
+GREEN = {
+    "rolling": {"rolling": QUICK},
+    "blue_green": {"blue_green": {**QUICK, "steps": [{"weight": 100}, {"analyse": 2}], "analysis": WATCHED}},
+    "canary": {"canary": {**QUICK, "steps": [{"weight": 25}, {"pause": 9}], "analysis": WATCHED}},
+    "shadow": {
+        "shadow": {
+            **QUICK,
+            "steps": [{"mirror": 50}, {"analyse": 3}],
+            "analysis": {"agreement": {"min": 0.3, "min_samples": 20}, "interval": 1},
+        }
+    },
+}
 CANARY = """\
 serves: container.v1
 target: ${target}
