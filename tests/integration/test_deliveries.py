@@ -24,7 +24,7 @@ def test_no_request_fails_on_the_way_to_a_good_version(harbour):
     harbour.deliver("first")
     former = "first"
     for strategy, body in GREEN.items():
-        with Load(harbour.port) as load:
+        with Load(harbour.address) as load:
             made, notes = harbour.deliver(strategy.replace("_", "-"), **body)
         version = made.facts["version"]
         assert [strategy, load.failures] == [strategy, []]
@@ -64,7 +64,7 @@ def test_a_bad_version_takes_itself_back(serving, fault):
     analysis, reason = BAD[fault]
     canary = {**QUICK, "steps": [{"weight": 20}, {"analyse": 60} if analysis else {"pause": 60}], "analysis": analysis}
     canary["progress_deadline"] = 6 if fault == "never" else 60
-    with Load(serving.port) as load, pytest.raises(DeliveryAborted, match=reason) as raised:
+    with Load(serving.address) as load, pytest.raises(DeliveryAborted, match=reason) as raised:
         serving.deliver("bad", fault, canary=canary)
     assert "\n" not in raised.value.message
     assert raised.value.exit_code == 3
@@ -90,13 +90,15 @@ def test_the_way_back_to_a_former_version_has_no_steps(harbour):
 
 
 def test_a_port_that_is_in_use_is_refused_before_anything_is_started(harbour, engine):
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", harbour.port))
-        taken.listen()
-        with pytest.raises(Refused, match=rf"port {harbour.port} of 127.0.0.1 is in use by "):
+    client = engine.client()
+    name = f"{harbour.project}-other"
+    other = client.containers.run(engine.image, ["sleep", "60"], name=name, ports={"80/tcp": harbour.address}, detach=True)
+    try:
+        with pytest.raises(Refused, match=rf"port {harbour.port} of {engine.address} is in use by container {name}"):
             harbour.deliver("v1")
+    finally:
+        other.remove(force=True)
+        client.close()
     assert harbour.look()[0] == ()
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.soak
 @pytest.mark.parametrize("strategy", GREEN)
 def test_twenty_deliveries_in_a_row_fail_no_request(harbour, strategy):
     harbour.deliver("v0")
-    with Load(harbour.port) as load:
+    with Load(harbour.address) as load:
         for number in range(1, 21):
             made, notes = harbour.deliver(f"v{number}", **GREEN[strategy])
             assert made.facts["version"] == f"v{number}"
@@ -32,7 +32,7 @@ def test_twenty_kills_at_random_moments_stop_no_traffic(engine, tmp_path):
     chance = random.Random(7)  # noqa: S311 - moments are no secrets
     shell.apply()
     try:
-        with Load(harbour.port, clients=2) as load:
+        with Load(harbour.address, clients=2) as load:
             for number in range(20):
                 version = f"v{2 - number % 2}"
                 # The way back to a former version has no steps: another release of the same version is none.

@@ -22,7 +22,7 @@ def stand(engine, tmp_path):
 @pytest.mark.parametrize("seconds", [7, 13])
 def test_an_apply_after_kill_9_goes_on_and_traffic_never_stops(stand, seconds):
     shell, harbour = stand
-    with Load(harbour.port, clients=2) as load:
+    with Load(harbour.address, clients=2) as load:
         killed_apply(shell, seconds, "rollout.credit.serves=container.v2")
         time.sleep(1)
         shell.apply("rollout.credit.serves=container.v2")
@@ -38,7 +38,7 @@ def test_a_version_that_takes_itself_back_ends_apply_with_exit_code_3(stand):
         "{pause: 3}, {weight: 50}, {pause: 3}]",
         "{analyse: 60}], analysis: {error_rate: {max: 0.01, min_samples: 20}, interval: 1}",
     )
-    with Load(harbour.port, clients=2):
+    with Load(harbour.address, clients=2):
         ended = shell.apply("rollout.credit.serves=container.v3", code=3)
     assert "error_rate failed" in ended.out + ended.err
     assert harbour.versions() == ["v1", "v1"]
@@ -52,7 +52,7 @@ def test_what_was_killed_is_seen_by_plan_and_restored_by_apply(stand):
         for one in client.api.containers(filters={"label": [f"dev.mlops.project={harbour.project}", "dev.mlops.role=replica"]})
     ]
     proxy = f"mlops.{harbour.project}.dev.credit.proxy"
-    with Load(harbour.port, clients=2) as load:
+    with Load(harbour.address, clients=2) as load:
         client.api.kill(replicas[0])
         said = shell.mlops("plan").out
         assert "does not run (exit code 137" in said
@@ -61,9 +61,9 @@ def test_what_was_killed_is_seen_by_plan_and_restored_by_apply(stand):
     assert harbour.versions() == ["v1", "v1"]
     client.api.kill(proxy)
     said = shell.mlops("plan").out
-    assert f"nobody answers on 127.0.0.1:{harbour.port}: its proxy does not run" in said
+    assert f"nobody answers on {harbour.rig.address}:{harbour.port}: its proxy does not run" in said
     shell.apply()
-    with Load(harbour.port, clients=1) as load:
+    with Load(harbour.address, clients=1) as load:
         time.sleep(0.5)
     assert load.failures == []
     client.api.remove_container(proxy, force=True)
@@ -94,7 +94,7 @@ def test_all_comes_back_when_the_engine_was_killed(own_engine, tmp_path):
     rig.start()
     eventually(lambda: len(harbour.versions()) == 2)
     shell.apply()
-    with Load(harbour.port, clients=1) as load:
+    with Load(harbour.address, clients=1) as load:
         time.sleep(0.5)
     assert load.failures == []
     assert load.answers

@@ -22,13 +22,16 @@ class Stand:
 
     def __init__(self, harbour: Harbour) -> None:
         world = harbour.world()
-        self.containers, self.proxies, self.engine, self.port = world.containers, world.proxies, harbour.rig.engine, harbour.port
+        self.containers, self.proxies, self.engine, self.address = (
+            world.containers,
+            world.proxies,
+            harbour.rig.engine,
+            harbour.address,
+        )
         self.prefix, self.client = f"mlops.{harbour.project}.dev.credit", harbour.rig.client
         self.groups = {"stable": harbour.group("v1", count=2), "candidate": harbour.group("v2", count=1)}
         servers = {track: self.containers.names(group) for track, group in self.groups.items()}
-        self.front = Front(
-            ROLLOUT, IMAGE, "127.0.0.1", harbour.port, "credit", servers, headers=(ROUTE,), sticky="x-user", drain=5
-        )
+        self.front = Front(ROLLOUT, IMAGE, *harbour.address, "credit", servers, headers=(ROUTE,), sticky="x-user", drain=5)
 
     def start(self) -> None:
         """Have both versions whole, and all requests go to the first."""
@@ -51,7 +54,7 @@ class Stand:
         )
 
     def ask(self, **headers) -> tuple[str, str]:
-        url = f"http://127.0.0.1:{self.port}/v2/models/credit"
+        url = f"http://{self.address[0]}:{self.address[1]}/v2/models/credit"
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
             return answer.headers["x-mlops-version"], answer.headers["x-mlops-track"]
 
@@ -76,7 +79,7 @@ def stand(begun):
 def test_weights_are_within_two_points_over_4000_requests(stand):
     for percent in (10, 50):
         stand.ensure(weight=percent * 100)
-        with Load(stand.port) as load:
+        with Load(stand.address) as load:
             eventually(lambda: len(load.answers) >= 4000, 60)
         assert load.failures == []
         assert abs(load.share("v2") - percent) <= 2
@@ -99,7 +102,7 @@ def test_routes_by_header_and_sticky_values_need_no_reload(stand):
 
 def test_servers_leave_under_load_without_a_failed_request(stand):
     stand.ensure(weight=5000)
-    with Load(stand.port) as load:
+    with Load(stand.address) as load:
         time.sleep(0.5)
         stand.ensure(servers={"stable": stand.front.servers["stable"][:1], "candidate": ()}, weight=0)
         stand.containers.stop(stand.engine, ROLLOUT, [stand.containers.names(stand.groups["candidate"])[0].partition(":")[0]], 5)
@@ -115,7 +118,7 @@ def test_a_proxy_that_was_killed_comes_back_as_it_was(stand):
     client.close()
     eventually(lambda: stand.ask() == ("v2", "candidate"))
     found = stand.proxies.look(stand.engine, ROLLOUT)
-    assert (found.weight, found.address) == (10000, f"127.0.0.1:{stand.port}")
+    assert (found.weight, found.address) == (10000, "{}:{}".format(*stand.address))
 
 
 def test_a_candidate_without_a_server_is_answered_for_by_the_stable_version(stand):

@@ -43,7 +43,7 @@ def test_no_request_fails_while_real_images_take_turns(yard):
         project.fit(C=1.0 / (number + 1))
         project.build()
         before = made.facts["version"]
-        with Load(harbour.port, body=body) as load:
+        with Load(harbour.address, body=body) as load:
             made = harbour.op(project.output("image"), **spec).run(harbour.world())
         assert [strategy, load.failures] == [strategy, []]
         assert {version for _, version in load.answers} == {before, made.facts["version"]}

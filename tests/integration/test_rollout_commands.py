@@ -48,7 +48,7 @@ def status(shell):
 
 def test_a_running_delivery_hears_what_is_asked_and_what_it_took_back_stays_rejected(stand):
     shell, harbour = stand
-    with Load(harbour.port, clients=1) as load:
+    with Load(harbour.address, clients=1) as load:
         apply = begun(shell)
         assert "its delivery is under way" in status(shell)
         assert "20 % of the requests" in shell.mlops("rollout", "explain", ROLLOUT).out

@@ -30,7 +30,7 @@ def test_the_version_before_keeps_its_share_until_the_stable_one_is_whole_again(
     with pytest.raises(Killed):
         harbour.op(harbour.image("v2"), rolling={**QUICK, "scale_down_delay": 60}).run(harbour.world(Fatal("is to show 100 %")))
     assert harbour.versions() == ["v1", "v2", "v2"]
-    with Load(harbour.port) as load:
+    with Load(harbour.address) as load:
         _, notes = harbour.deliver("v3")
     assert load.failures == []
     assert harbour.versions() == ["v3", "v3"]

@@ -49,7 +49,8 @@ def project_on(rig, folder, images):
     (shell.folder / "conf/rollout/tumours.yaml").unlink()
     proxy = f'{{image: "{IMAGE}"}}'
     shell.write(
-        "conf/target/docker.yaml", f'type: docker\nengine: {{host: "{rig.host}"}}\nport: {harbour.port}\nproxy: {proxy}\n'
+        "conf/target/docker.yaml",
+        f'type: docker\nengine: {{host: "{rig.host}"}}\nhost: {rig.address}\nport: {harbour.port}\nproxy: {proxy}\n',
     )
     shell.write("conf/config.yaml", f"defaults: [target: docker, _self_]\nproject: {harbour.project}\nimport: {imports}\n")
     return shell, harbour
