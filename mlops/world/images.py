@@ -154,7 +154,7 @@ def _pulled(client: DockerClient, name: str) -> dict[str, Any]:
     client.api.timeout = _SECONDS
     repository, version = _repository(exact), exact.removeprefix(_repository(exact))[1:]
     with _asking(name, is_known=False):
-        list(_heard(client.api.pull(repository, version, stream=True, decode=True)))
+        _heard(client.api.pull(repository, version, stream=True, decode=True))
     attrs: dict[str, Any] = client.api.inspect_image(exact)
     return attrs
 
@@ -262,11 +262,13 @@ class _Said(Exception):  # noqa: N818 - what an engine wrote into its stream, on
     """The words with which an engine ends a pull or a push."""
 
 
-def _heard(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for line in stream:
+def _heard(stream: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines of a stream, which is read to its end in any case: else its connection would stay open."""
+    lines = list(stream)
+    for line in lines:
         if "error" in line:
             raise _Said(line["error"])
-        yield line
+    return lines
 
 
 @contextmanager
