@@ -19,24 +19,15 @@ def serving(engine, tmp_path_factory):
     harbour.remove()
 
 
-def test_no_request_fails_on_the_way_to_a_good_version(harbour):
-    """By each strategy once; the version header proves the weight that the canary asks for."""
-    harbour.deliver("first")
-    former = "first"
-    for strategy, body in GREEN.items():
-        with Load(harbour.address) as load:
-            made, notes = harbour.deliver(strategy.replace("_", "-"), **body)
-        version = made.facts["version"]
-        assert [strategy, load.failures] == [strategy, []]
-        assert {version for _, version in load.answers} == {former, version}
-        assert harbour.versions() == [version, version]
-        assert made.facts["former"][0]["version"] == former
-        assert len(made.facts["former"]) <= 3
-        if strategy == "canary":
-            since, until = notes.when("pause"), notes.when("the switch")
-            assert load.counts(since, until).total() >= 4000
-            assert abs(load.share(version, since, until) - 25) <= 2
-        former = version
+def test_a_shadow_answers_copies_and_then_everything(harbour):
+    """By the faulty server, which can mirror; what real images can is in `test_real_images`."""
+    harbour.deliver("v1")
+    with Load(harbour.address) as load:
+        made, notes = harbour.deliver("v2", **GREEN["shadow"])
+    assert load.failures == []
+    assert set(load.counts(until=notes.when("the switch"))) == {"v1"}
+    assert harbour.versions() == ["v2", "v2"]
+    assert [one["version"] for one in made.facts["former"]] == ["v1"]
 
 
 def test_recreate_ends_the_old_version_before_the_new_one_begins(harbour):
