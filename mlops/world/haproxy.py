@@ -27,7 +27,7 @@ FOLDER = "/etc/mlops-proxy/now"
 CONFIG = f"{FOLDER}/haproxy.cfg"
 MAP = f"{FOLDER}/routes.map"
 NOTE = f"{FOLDER}/note.json"
-PLACES = 80  # of each track: the most replicas that a spec may ask for, and some that are leaving
+PLACES = 130  # of each track: the most replicas that a spec may ask for, as many that are leaving, and some
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@=-]*")
 _NOBODY = "nobody.invalid"  # a name that is never there (RFC 6761)

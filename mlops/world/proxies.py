@@ -158,7 +158,7 @@ class EngineProxies:
                 client.api.remove_container(name, force=True)  # it never ran: nothing of it is left
             raise _unstartable(error, client, engine, front) from error
         Conversation(client, name).await_answer()
-        say(f"the proxy listens on {_shown(front)}")
+        say(f"the proxy listens on {_shown(front.host, front.port)}")
 
     def _create(self, client: DockerClient, front: Front) -> None:
         name = self._name(front.rollout)
@@ -268,11 +268,11 @@ def _remove_volume(client: DockerClient, name: str) -> None:
 
 def _address(found: Mapping[str, Any]) -> str | None:
     bound = (found["NetworkSettings"]["Ports"] or {}).get(f"{haproxy.PORT}/tcp") or []
-    return next((f"{one['HostIp']}:{one['HostPort']}" for one in bound), None)
+    return next((_shown(one["HostIp"], one["HostPort"]) for one in bound), None)
 
 
-def _shown(front: Front) -> str:
-    return f"{front.host}:{front.port}"
+def _shown(host: str, port: object) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _tar(files: Mapping[str, str]) -> bytes:
