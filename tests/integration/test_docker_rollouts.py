@@ -13,22 +13,24 @@ from stands import killed_apply, project_on
 @pytest.fixture
 def stand(engine, tmp_path):
     """Give a project whose version v1 serves on the tests' engine."""
-    shell, harbour = project_on(engine, tmp_path, {"v1": "none", "v2": "none", "v3": "errors:0.5"})
+    shell, harbour = project_on(engine, tmp_path, {"v1": "none", "v2": "none", "v3": "errors:0.5", "v4": "none"})
     shell.apply()
     yield shell, harbour
     harbour.remove()
 
 
-@pytest.mark.parametrize("seconds", [7, 13])
-def test_an_apply_after_kill_9_goes_on_and_traffic_never_stops(stand, seconds):
+def test_an_apply_after_kill_9_goes_on_and_traffic_never_stops(stand):
+    """Killed while the candidate begins, and while it has traffic; `make soak` has 20 random moments."""
     shell, harbour = stand
-    with Load(harbour.address, clients=2) as load:
-        killed_apply(shell, seconds, "rollout.credit.serves=container.v2")
-        time.sleep(1)
-        shell.apply("rollout.credit.serves=container.v2")
-    assert load.failures == []
-    assert harbour.versions() == ["v2", "v2"]
-    assert shell.changes("rollout.credit.serves=container.v2").get("rollout.credit", "noop") == "noop"
+    for seconds, version in ((7, "v2"), (13, "v4")):
+        serves = f"rollout.credit.serves=container.{version}"
+        with Load(harbour.address, clients=2) as load:
+            killed_apply(shell, seconds, serves)
+            time.sleep(1)
+            shell.apply(serves)
+        assert load.failures == []
+        assert harbour.versions() == [version, version]
+        assert shell.changes(serves).get("rollout.credit", "noop") == "noop"
 
 
 def test_a_version_that_takes_itself_back_ends_apply_with_exit_code_3(stand):

@@ -16,7 +16,7 @@ WATCHED = {"error_rate": {"max": 0.02, "min_samples": 50}, "interval": 1}
 GREEN = {
     "rolling": {"rolling": QUICK},
     "blue_green": {"blue_green": {**QUICK, "steps": [{"weight": 100}, {"analyse": 2}], "analysis": WATCHED}},
-    "canary": {"canary": {**QUICK, "steps": [{"weight": 25}, {"pause": 9}], "analysis": WATCHED}},
+    "canary": {"canary": {**QUICK, "steps": [{"weight": 25}, {"pause": 16}], "analysis": WATCHED}},
     "shadow": {
         "shadow": {
             **QUICK,
