@@ -31,6 +31,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/applying.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/images.py
 
 # The JSON Schemas of specs and plans, from the code.
 schemas: $(STAMP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mlops.world.doors import Doors
 
 LABEL = "dev.tests.container"
-HOSTILE = '$HOME "; rm -rf / \\ ${PATH} `id` #'
+HOSTILE = f'$HOME "; rm -rf / \\ ${{PATH}} `id` # {os.getpid()}'  # and nobody else's, so that nobody else removes it
 COLUMNS = ["age", "income", "default"]
 BODY = {"model": "model.credit", "base": "mlops-test-base:local", "labels": {LABEL: HOSTILE}}
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from builds import LABEL, new_project
+from builds import HOSTILE, LABEL, new_project
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ def client(engine):
     opened = engine.client()
     opened.api.timeout = 300
     yield opened
-    for image in opened.images.list(filters={"label": [LABEL]}):
+    for image in opened.images.list(filters={"label": [f"{LABEL}={HOSTILE}"]}):
         opened.images.remove(image.id, force=True)
     opened.close()
 
