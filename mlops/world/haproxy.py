@@ -60,6 +60,7 @@ defaults
   timeout queue 5s
   retries 3
   option redispatch 1
+  option idle-close-on-response
   default-server check inter 500ms fastinter 200ms downinter 300ms fall 2 rise 1 resolvers docker init-addr none
 
 frontend exporter
