@@ -38,6 +38,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/serving.py 5
 	$(BIN)/python benchmarks/serving_native.py 5
+	$(BIN)/python benchmarks/images.py
 
 # The JSON Schemas of specs and plans, from the code.
 schemas: $(STAMP)

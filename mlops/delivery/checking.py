@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mlops.core.diagnostics import Diagnostic
 from mlops.delivery.durations import written
-from mlops.delivery.reaching import nearest, reachable
 from mlops.delivery.strategies import ALL, Stepwise
 
 if TYPE_CHECKING:
@@ -17,31 +16,12 @@ if TYPE_CHECKING:
     from mlops.delivery.strategies import Common, Step, Strategy
 
 CODE = "strategy"
-_APART = 5.0  # points that a weight without a proxy may be away from what was asked for
 
 
 def check(strategy: Strategy, at: str = "strategy") -> Iterator[Diagnostic]:
     """Yield what cannot be, whatever the target; paths begin with `at`."""
     for path, summary, hint in _problems(strategy):
         yield Diagnostic(CODE, summary, path=".".join((at, strategy.name, *path)), hint=hint)
-
-
-def check_without_proxy(strategy: Strategy, replicas: int, surge: bool = True, at: str = "strategy") -> Iterator[Diagnostic]:  # noqa: FBT001, FBT002 - a fact of the target
-    """Yield what a target cannot do where requests go to each replica alike; `surge`: it may have one replica more on the way."""
-    for index, step in enumerate(strategy.steps):
-        place = ".".join((at, strategy.name, "steps", str(index), step.verb))
-        if step.verb in ("header", "mirror"):
-            yield Diagnostic(CODE, f"`{step.verb}` needs a target with a proxy: docker", path=place)
-        elif step.weight is not None and abs(nearest(replicas, step.weight, surge=surge).weight - step.weight) > _APART:
-            yield _unreachable(step.weight, replicas, surge, place)
-
-
-def _unreachable(weight: float, replicas: int, surge: bool, place: str) -> Diagnostic:  # noqa: FBT001 - the same
-    close = nearest(replicas, weight, surge=surge)
-    weights = ", ".join(f"{one:.4g}" for one in reachable(replicas, surge=surge))
-    count = "1 replica" if replicas == 1 else f"{replicas} replicas"
-    summary = f"asked for {weight:g} %, {count} without a proxy give {close.weight:.4g} %"
-    return Diagnostic(CODE, summary, path=place, hint=f"weights that can be reached: {weights}; or raise `replicas`")
 
 
 Problem = tuple[tuple[str, ...], str, str | None]  # where below the strategy, what, what to do

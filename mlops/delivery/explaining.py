@@ -85,6 +85,8 @@ def _ready(found: Replicas, version: str, wanted: int) -> str:
 
 
 def _asked(delivery: Delivery, seen: Seen) -> str:
+    if delivery.stable and delivery.phase == "stepping" and delivery.traffic.weight < ALL and not seen.stable.ready:
+        return f"nothing of {delivery.stable} is ready, which is to answer the rest; a person may promote the whole of {delivery.candidate}"
     asked = f"the data plane is to show {_traffic(delivery.traffic)}"
     answers = seen.answers if seen.answers and seen.answers.route == delivery.route else None
     if answers is None or not answers.stable + answers.candidate + answers.failed:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from mlops.delivery.deliveries import UNATTENDED, Traffic
 from mlops.delivery.durations import written
 from mlops.delivery.explaining import awaited
+from mlops.delivery.shifting import enter, routed, ways_back
 from mlops.delivery.stages import last
 from mlops.delivery.watching import anew
 
 if TYPE_CHECKING:
-    from mlops.delivery.deliveries import Delivery, Part, Seen, Wish
+    from mlops.delivery.deliveries import Delivery, Seen, Wish
 
 
 def heed(delivery: Delivery, seen: Seen) -> Delivery:
@@ -31,18 +32,6 @@ def abort(delivery: Delivery, now: float, reason: str) -> Delivery:
         return delivery
     restored = replace(delivery, phase="aborting", reason=reason, window=None, held="", doubt="", kept=delivery.replicas)
     return enter(restored, ways_back(delivery)[0], now)
-
-
-def enter(delivery: Delivery, part: Part, now: float) -> Delivery:
-    """Return the delivery at the beginning of a part."""
-    return replace(delivery, part=part, since=now, progressed=now, best=0, attempt=0)
-
-
-def ways_back(delivery: Delivery) -> tuple[Part, ...]:
-    """Return the parts of an abort in order: the stable version first, but where only one version can be there."""
-    if delivery.stable is None:
-        return ("clear",)
-    return ("clear", "scale", "route") if delivery.strategy.recreate is not None else ("scale", "route", "clear")
 
 
 def _returned(delivery: Delivery, seen: Seen) -> Delivery:
@@ -137,9 +126,5 @@ def _stuck(delivery: Delivery, seen: Seen, why: str) -> Delivery:
     if delivery.phase != "aborting":
         return delivery
     if delivery.part == "scale" and seen.stable.ready:
-        return enter(
-            replace(delivery, traffic=Traffic(), route=delivery.route + 1, maybe=(*delivery.maybe, delivery.traffic.weight)),
-            "route",
-            seen.now,
-        )
+        return routed(delivery, Traffic(), seen)
     return replace(delivery, phase="finished", result="stranded", reason=f"{delivery.reason}; then {why}")

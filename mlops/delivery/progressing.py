@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from mlops.delivery.actions import Say
 from mlops.delivery.deliveries import Delivery, Traffic
 from mlops.delivery.explaining import headline
-from mlops.delivery.heeding import abort, enter, heed, ways_back
+from mlops.delivery.heeding import abort, heed
 from mlops.delivery.proving import is_contradicted, is_proven
+from mlops.delivery.shifting import enter, routed, ways_back
 from mlops.delivery.stages import last, stage_of
 from mlops.delivery.wanting import answer_of, wanted
 from mlops.delivery.watching import opened, watch
@@ -92,21 +93,6 @@ def _staged(delivery: Delivery, stage: int, now: float) -> Delivery:
     return enter(replace(delivery, phase="stepping", stage=stage), "clear" if ends_first else "scale", now)
 
 
-def _before(delivery: Delivery, traffic: Traffic, seen: Seen) -> float:
-    """Return the weight until now; where nobody knows it, one that is hard to tell from the one asked for."""
-    if delivery.route:
-        return delivery.traffic.weight
-    return seen.traffic.weight if seen.traffic is not None else abs(traffic.weight - 1)
-
-
-def _routed(delivery: Delivery, traffic: Traffic, seen: Seen) -> Delivery:
-    """Return the delivery asking for this traffic; what was measured under another says nothing of it."""
-    window = delivery.window if traffic == delivery.traffic else None
-    maybe = tuple(sorted({*delivery.maybe, _before(delivery, traffic, seen)}))
-    asked = replace(delivery, traffic=traffic, route=delivery.route + 1, maybe=maybe, window=window)
-    return enter(asked, "route", seen.now)
-
-
 def _shown(delivery: Delivery) -> Delivery:
     return replace(delivery, maybe=(delivery.traffic.weight,))
 
@@ -119,7 +105,7 @@ def _stepped(delivery: Delivery, seen: Seen) -> Delivery:
             return delivery if seen.stable.version else enter(delivery, "scale", seen.now)
         case "scale" if ready:
             same = delivery.route and stage.traffic == delivery.traffic
-            return _waiting(delivery, seen.now) if same else _routed(delivery, stage.traffic, seen)
+            return _waiting(delivery, seen.now) if same else routed(delivery, stage.traffic, seen)
         case "route" if ready and is_proven(delivery, seen):
             return _waiting(_shown(delivery), seen.now)
         case "wait" if ready:
@@ -175,7 +161,7 @@ def _restored(delivery: Delivery, seen: Seen) -> Delivery:
     parts = ways_back(delivery)
     if delivery.part != parts[-1]:
         following = parts[parts.index(delivery.part) + 1]
-        return _routed(delivery, Traffic(), seen) if following == "route" else enter(delivery, following, seen.now)
+        return routed(delivery, Traffic(), seen) if following == "route" else enter(delivery, following, seen.now)
     if delivery.phase == "aborting":
         return replace(delivery, phase="finished", result="aborted")
     if delivery.candidate == delivery.stable:

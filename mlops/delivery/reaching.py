@@ -32,9 +32,8 @@ def nearest(replicas: int, weight: float, *, surge: bool = False) -> Split:
 
 
 def reachable(replicas: int, *, surge: bool = False) -> tuple[float, ...]:
-    """Return every weight that can be reached, ascending, 0 and 100 included."""
-    between = _splits(replicas, _ALL / 2, surge=surge)
-    return tuple(sorted({0.0, _ALL, *(split.weight for split in between)}))
+    """Return the weights that one gets by asking for whole percents, ascending, 0 and 100 included."""
+    return tuple(sorted({nearest(replicas, percent, surge=surge).weight for percent in range(101)}))
 
 
 def _splits(replicas: int, weight: float, *, surge: bool) -> list[Split]:

@@ -74,8 +74,7 @@ class EngineContainers:
             hosts = {name.partition(":")[0] for name in names}
             ids = [row["Id"] for row in rows if labels.name_of(row).rpartition(".")[2] in hosts]
             _end(client, ids, drain)
-            if not rows or len(ids) == len(rows):
-                labels.remove_network(client, self._place)
+            labels.remove_network(client, self._place)
 
     def ask(self, engine: Engine, rollout: str, server: str, call: tuple[str, str, bytes | None]) -> tuple[int, bytes]:
         """Send (method, path, body) to the replica HOST:PORT from inside its container, by its own Python.

@@ -27,9 +27,10 @@ FOLDER = "/etc/mlops-proxy/now"
 CONFIG = f"{FOLDER}/haproxy.cfg"
 MAP = f"{FOLDER}/routes.map"
 NOTE = f"{FOLDER}/note.json"
-PLACES = 80  # of each track: the most replicas that a spec may ask for, and some that are leaving
+PLACES = 130  # of each track: the most replicas that a spec may ask for, as many that are leaving, and some
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@=-]*")
+_NOBODY = "nobody.invalid"  # a name that is never there (RFC 6761)
 _MAINTAINED = 0x01  # SRV_ADMF_FMAINT of srv_admin_state: the place is free
 _DRAINED = 0x08  # SRV_ADMF_FDRAIN: its server gets no new request
 _UNRESOLVED = 0x20  # SRV_ADMF_RMAINT: Docker's DNS does not know the name (any more)
@@ -59,6 +60,7 @@ defaults
   timeout queue 5s
   retries 3
   option redispatch 1
+  option idle-close-on-response
   default-server check inter 500ms fastinter 200ms downinter 300ms fall 2 rise 1 resolvers docker init-addr none
 
 frontend exporter
@@ -164,9 +166,12 @@ def enter(place: Place, server: str) -> Iterator[str]:
     """Yield the commands that give a free place to a server. It is checked and gets no request yet.
 
     HAProxy takes a server that leaves maintenance for well until a check says otherwise; one that drains gets no request meanwhile.
+    It resolves no name after `addr` until it is told another name than it had: one that comes back to its place is renamed twice.
     """
     name = f"{place.track}/{place.name}"
     host, _, port = _safe(server).rpartition(":")
+    if place.server.rpartition(":")[0] == host:
+        yield f"set server {name} fqdn {_NOBODY}"
     yield f"set server {name} addr 0.0.0.0 port {port}"
     yield f"set server {name} fqdn {host}"
     yield f"enable health {name}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tarfile
 import tempfile
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mlops.core.images import Trial, Tried
     from mlops.core.worlds import World
 
+_LOADED = re.compile(r"Loaded image ID: (\S+)")
 _SECONDS = 900.0  # for what moves whole images
 _CHUNK = 1 << 20
 _BASE_NAME, _BASE_DIGEST = "org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"
@@ -120,7 +122,7 @@ class EngineImages:
         with engines.opened(engine) as client:
             client.api.timeout = _SECONDS
             client.api.tag(image, repository, tag)
-            said = client.api.push(repository, tag, stream=True, decode=True, auth_config=known)
+            said = client.api.push(repository, tag, auth_config=known)
             with _asking(repository, is_known=auth is not None):
                 return next(str(line["aux"]["Digest"]) for line in _heard(said) if "Digest" in line.get("aux", ()))
 
@@ -154,7 +156,7 @@ def _pulled(client: DockerClient, name: str) -> dict[str, Any]:
     client.api.timeout = _SECONDS
     repository, version = _repository(exact), exact.removeprefix(_repository(exact))[1:]
     with _asking(name, is_known=False):
-        list(_heard(client.api.pull(repository, version, stream=True, decode=True)))
+        _heard(client.api.pull(repository, version))
     attrs: dict[str, Any] = client.api.inspect_image(exact)
     return attrs
 
@@ -182,18 +184,18 @@ def _digest(attrs: Mapping[str, Any], name: str) -> str:
 
 def _loaded(client: DockerClient, folder: Path, document: Mapping[str, Any], scratch: Path) -> str:
     """Send as little as the engine takes; return the id by which it then knows the image."""
-    from docker.errors import APIError, ImageLoadError
+    from docker.errors import APIError
 
     refused: Exception | None = None
     for files in _sendings(client, folder, document, scratch):
         try:
-            [image] = client.images.load(_archive(files))
-        except (APIError, ImageLoadError) as error:
+            said = _checked(list(client.api.load_image(_archive(files))))  # to its end, else its connection stays open
+        except (APIError, _Said) as error:
             refused = error
             if "no space left" in str(error):
                 break
         else:
-            return str(image.id)
+            return next(found[1] for line in said if (found := _LOADED.search(line.get("stream", ""))))
     if isinstance(refused, APIError):
         raise refused
     message = f"the engine does not take the image: {refused}"
@@ -258,15 +260,20 @@ def _archive(files: Mapping[str, Path]) -> Iterator[bytes]:
 # -- registries --------------------------------------------------------------------------------------------------------------
 
 
-class _Said(Exception):  # noqa: N818 - what an engine wrote into its stream, on its way to `_asking`
-    """The words with which an engine ends a pull or a push."""
+class _Said(Exception):  # noqa: N818 - what an engine wrote into its stream, on its way to a WorldError
+    """The words with which an engine ends a load, a pull or a push."""
 
 
-def _heard(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for line in stream:
+def _heard(said: str) -> list[dict[str, Any]]:
+    """Return the lines of an answer that was read whole: of a stream the SDK would leave the connection open."""
+    return _checked([json.loads(line) for line in said.splitlines() if line.strip()])
+
+
+def _checked(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for line in lines:
         if "error" in line:
             raise _Said(line["error"])
-        yield line
+    return lines
 
 
 @contextmanager

@@ -53,9 +53,10 @@ def network(client: DockerClient, place: Place) -> str:
 
 
 def remove_network(client: DockerClient, place: Place) -> None:
-    """Remove the network once nobody is in it any more."""
-    for one in client.api.networks(names=[prefix(place)], filters={"label": [f"{PROJECT}={place.project}"]}):
-        if not client.api.inspect_network(one["Id"])["Containers"]:
+    """Remove the network once no container of the project's environment is left, running or not."""
+    own = [f"{PROJECT}={place.project}", f"{ENVIRONMENT}={place.environment}"]
+    if not client.api.containers(all=True, filters={"label": own}):
+        for one in client.api.networks(names=[prefix(place)], filters={"label": own}):
             client.api.remove_network(one["Id"])
 
 

@@ -156,9 +156,9 @@ class EngineProxies:
         except Exception as error:
             if found is None:
                 client.api.remove_container(name, force=True)  # it never ran: nothing of it is left
-            raise _unstartable(error, engine, front) from error
+            raise _unstartable(error, client, engine, front) from error
         Conversation(client, name).await_answer()
-        say(f"the proxy listens on {_shown(front)}")
+        say(f"the proxy listens on {_shown(front.host, front.port)}")
 
     def _create(self, client: DockerClient, front: Front) -> None:
         name = self._name(front.rollout)
@@ -268,11 +268,11 @@ def _remove_volume(client: DockerClient, name: str) -> None:
 
 def _address(found: Mapping[str, Any]) -> str | None:
     bound = (found["NetworkSettings"]["Ports"] or {}).get(f"{haproxy.PORT}/tcp") or []
-    return next((f"{one['HostIp']}:{one['HostPort']}" for one in bound), None)
+    return next((_shown(one["HostIp"], one["HostPort"]) for one in bound), None)
 
 
-def _shown(front: Front) -> str:
-    return f"{front.host}:{front.port}"
+def _shown(host: str, port: object) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _tar(files: Mapping[str, str]) -> bytes:
@@ -291,11 +291,12 @@ def _tar(files: Mapping[str, str]) -> bytes:
     return packed.getvalue()
 
 
-def _unstartable(error: Exception, engine: Engine, front: Front) -> Exception:
+def _unstartable(error: Exception, client: DockerClient, engine: Engine, front: Front) -> Exception:
     """Return what keeps a proxy from starting, where it is the port; else the error itself."""
     said = str(getattr(error, "explanation", None) or error).lower()
     if "already allocated" in said or "address already in use" in said:
-        who = (hosts.listener(front.port) if engines.is_here(engine) else None) or "something else"
+        others = [labels.name_of(row) for row in client.api.containers(filters={"publish": str(front.port)})]
+        who = f"container {others[0]}" if others else (engines.is_here(engine) and hosts.listener(front.port)) or "something else"
         message = f"port {front.port} of {front.host} is in use by {who}"
         return Refused(message, "stop that, or choose another port in the target, or with `port:` in the rollout")
     if "cannot assign requested address" in said:

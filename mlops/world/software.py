@@ -57,7 +57,7 @@ class PipSoftware:
         """
         with tempfile.TemporaryDirectory() as folder:
             constraints, report = Path(folder, "constraints.txt"), Path(folder, "report.json")
-            constraints.write_text("".join(f"{name}=={version}\n" for name, version in sorted(versions.items())))
+            constraints.write_text("".join(f"{name}=={versions[name]}\n" for name in sorted(set(versions) - set(names))))
             words = ["install", "--dry-run", "--ignore-installed", "--report", str(report), "--constraint", str(constraints)]
             _pip([*words, *_fitting(platform), *(f"{name}=={versions[name]}" for name in names)], platform)
             found = json.loads(report.read_bytes())["install"]

@@ -99,14 +99,14 @@ def probe(client: DockerClient, image: str, name: str) -> dict[str, Any]:
     said = b""
     for python in _PYTHONS:
         with _container(client, image, entrypoint=[python], command=["-I", "-c", _PROBE]) as container:
-            stream = container.attach(stream=True, logs=True)
-            try:
-                container.start()
-            except APIError as error:
-                if "not found" in str(error) or "no such file" in str(error):
-                    continue
-                raise
-            said = b"".join(stream)
+            with _attached(client, container) as stream:
+                try:
+                    container.start()
+                except APIError as error:
+                    if "not found" in str(error) or "no such file" in str(error):
+                        continue
+                    raise
+                said = b"".join(data for _, data in stream)
             break
     try:
         found: dict[str, Any] = json.loads(said)
@@ -130,8 +130,9 @@ def prove(client: DockerClient, image: str, trial: Trial) -> Tried:
     python = client.images.get(image).attrs["Config"]["Entrypoint"][0]
     heard: list[bytes] = []
     failure: Exception | None = None
-    with _container(client, image, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"]) as container:
-        listening = Thread(target=_listen, args=(container.attach(stream=True, logs=True), heard), daemon=True)
+    how = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
+    with _container(client, image, **how) as container, _attached(client, container) as stream:
+        listening = Thread(target=_listen, args=(stream, heard), daemon=True)
         listening.start()
         container.start()
         try:
@@ -139,7 +140,8 @@ def prove(client: DockerClient, image: str, trial: Trial) -> Tried:
             answer = _asked(client, container, python, trial)
         except (APIError, Refused, ValueError) as error:
             failure = error
-    listening.join(_MARGIN)
+        _remove(container)
+        listening.join(_MARGIN)
     if failure is not None:
         raise _ended(heard) from failure
     if not answer["ready"]:
@@ -161,14 +163,33 @@ def _asked(client: DockerClient, container: Container, python: str, trial: Trial
 @contextmanager
 def _container(client: DockerClient, image: str, **how: Any) -> Iterator[Container]:
     """Make a container without network that the engine removes when it ends, and we in any case."""
-    from docker.errors import APIError
-
     container = client.containers.create(image, network_mode="none", auto_remove=True, labels={_TRIAL: owners.owner()}, **how)
     try:
         yield container
     finally:
-        with suppress(APIError):  # it is gone already, or just going
-            container.remove(force=True)
+        _remove(container)
+
+
+def _remove(container: Container) -> None:
+    from docker.errors import APIError
+
+    with suppress(APIError):  # it is gone already, or just going
+        container.remove(force=True)
+
+
+@contextmanager
+def _attached(client: DockerClient, container: Container) -> Iterator[Iterator[tuple[int, bytes]]]:
+    """Give what the container writes, from its first word on, as (stream, bytes)."""
+    from docker.utils.socket import frames_iter
+
+    stream = client.api.attach_socket(container.id, {"stdout": 1, "stderr": 1, "stream": 1, "logs": 1})
+    connection = getattr(stream, "_sock", stream)  # of TLS it is the socket itself
+    try:
+        connection.settimeout(None)
+        yield frames_iter(stream, tty=False)
+    finally:
+        stream.close()
+        connection.close()
 
 
 def _sweep(client: DockerClient) -> None:
@@ -181,9 +202,9 @@ def _sweep(client: DockerClient) -> None:
                 client.api.remove_container(row["Id"], force=True)
 
 
-def _listen(stream: Iterator[bytes], heard: list[bytes]) -> None:
+def _listen(stream: Iterator[tuple[int, bytes]], heard: list[bytes]) -> None:
     with suppress(Exception):  # the connection breaks with the container; what was heard counts
-        heard.extend(stream)
+        heard.extend(data for _, data in stream)
 
 
 def _lines(heard: list[bytes]) -> list[str]:

@@ -225,3 +225,13 @@ def test_status_says_where_it_stands_what_it_waits_for_and_how_each_metric_fares
         "p99: pass, 1.99 ms and 1.99 ms of the stable version, 1.00 times as long (0.97 beyond chance), at most 1.2 times.",
         "`mlops rollout abort` goes back to the stable version at any time.",
     )
+
+
+def test_a_stable_version_of_which_nothing_gets_ready_blocks_steps_says_so_and_promote_full_goes_on_without_it():
+    world, delivery = stage(natures={"old": Nature(never_ready=True)})
+    delivery = world.play(delivery, until=lambda one: one.part == "route")
+    assert explain(delivery, world.look())[0].startswith(
+        "step 1 of 4, weight 5: nothing of old is ready, which is to answer the rest"
+    )
+    world.wishes.append(Wish(1, "promote-full"))
+    assert world.play(delivery).result == "delivered"

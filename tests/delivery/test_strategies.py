@@ -118,16 +118,6 @@ def test_what_cannot_be_is_told_where_it_is(data, path, summary):
     assert wrong(data)[path].startswith(summary)
 
 
-def test_a_canary_of_one_replica_without_a_proxy_is_told_which_weights_it_can_have():
-    found = list(checking.check_without_proxy(Strategy.model_validate(canary({"weight": 5}, {"mirror": 5})), 1))
-    assert [one.summary for one in found] == [
-        "asked for 5 %, 1 replica without a proxy give 50 %",
-        "`mirror` needs a target with a proxy: docker",
-    ]
-    assert found[0].hint == "weights that can be reached: 0, 50, 100; or raise `replicas`"
-    assert not list(checking.check_without_proxy(Strategy.model_validate(canary({"weight": 10})), 10))
-
-
 def test_a_canary_has_as_many_replicas_as_its_weight_needs_and_all_at_100():
     steps = ({"pause": "1s"}, {"weight": 5}, {"weight": 34}, {"scale": 9}, {"weight": 50}, {"scale": "match"}, {"weight": 100})
     found = stages(Strategy.model_validate(canary(*steps)), 10)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harbour import Load, eventually
+from harbour import Load
 from shell import MLOPS
 from stands import killed_apply, project_on
 
@@ -29,12 +29,17 @@ def stand(engine, tmp_path):
 def begun(shell):
     """Begin to deliver v2; return the apply once the delivery waits for a person."""
     process = subprocess.Popen([MLOPS, "-C", shell.folder, "apply", "--yes", V2], stdout=subprocess.PIPE, text=True)
-    waits(shell, "step 2 of 4")
+    waits(process, "step 2 of 4")
     return process
 
 
-def waits(shell, place):
-    eventually(lambda: place in status(shell) and "waits for `mlops rollout promote`" in status(shell), 60)
+def waits(process, place):
+    """Read what apply says until the delivery waits for a person there."""
+    for line in process.stdout:
+        if place in line and "waits for `mlops rollout promote`" in line:
+            return
+    message = f"apply ended before {place}"
+    raise AssertionError(message)
 
 
 def status(shell):
@@ -43,12 +48,12 @@ def status(shell):
 
 def test_a_running_delivery_hears_what_is_asked_and_what_it_took_back_stays_rejected(stand):
     shell, harbour = stand
-    with Load(harbour.port, clients=1) as load:
+    with Load(harbour.address, clients=1) as load:
         apply = begun(shell)
         assert "its delivery is under way" in status(shell)
         assert "20 % of the requests" in shell.mlops("rollout", "explain", ROLLOUT).out
         assert "the apply that runs hears it" in shell.mlops("rollout", "promote", ROLLOUT).out
-        waits(shell, "step 4 of 4")
+        waits(apply, "step 4 of 4")
         shell.mlops("rollout", "abort", ROLLOUT, "--reason", "odd answers")
         out, _ = apply.communicate(timeout=60)
     assert apply.returncode == 3, out
@@ -56,10 +61,9 @@ def test_a_running_delivery_hears_what_is_asked_and_what_it_took_back_stays_reje
     assert load.failures == []
     assert harbour.versions() == ["v1", "v1"]
     assert "rejected at" in status(shell)
-    planned = shell.mlops("plan", V2).out
-    assert "blocked: this version was rejected" in planned
-    assert "odd answers" in planned
-    assert "1 blocked" in shell.apply(V2, code=3).out
+    applied = " ".join(shell.apply(V2, code=3).out.split())
+    assert "blocked: this version was rejected" in applied
+    assert "odd answers; nothing was touched" in applied
     assert harbour.versions() == ["v1", "v1"]
     shell.mlops("rollout", "retry", ROLLOUT)
     assert "blocked" not in shell.mlops("plan", V2).out
@@ -69,7 +73,7 @@ def test_a_delivery_that_nobody_drives_is_told_and_what_was_asked_meanwhile_is_h
     shell, harbour = stand
     assert killed_apply(shell, 12, V2)
     assert "its delivery is unattended since" in status(shell)
-    assert "its delivery is unattended since" in shell.mlops("plan", V2).out
+    assert "unattended" in shell.mlops("plan", V2).out
     said = shell.mlops("rollout", "promote", ROLLOUT, "--full").out
     assert "no apply runs: the next one hears it first" in said
     assert "asked to promote-full by" in status(shell)
@@ -80,6 +84,5 @@ def test_a_delivery_that_nobody_drives_is_told_and_what_was_asked_meanwhile_is_h
     shell.mlops("rollout", "undo", ROLLOUT, "--yes", "--reason", "slower than before")
     assert harbour.versions() == ["v1", "v1"]
     assert time.monotonic() - started < 40
-    planned = shell.mlops("plan", V2).out
-    assert "undone: slower than before" in planned
+    assert "slower than before" in " ".join(shell.mlops("plan", V2).out.split())
     assert "nothing to do" in shell.mlops("plan").out

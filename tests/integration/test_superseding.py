@@ -30,9 +30,19 @@ def test_the_version_before_keeps_its_share_until_the_stable_one_is_whole_again(
     with pytest.raises(Killed):
         harbour.op(harbour.image("v2"), rolling={**QUICK, "scale_down_delay": 60}).run(harbour.world(Fatal("is to show 100 %")))
     assert harbour.versions() == ["v1", "v2", "v2"]
-    with Load(harbour.port) as load:
+    with Load(harbour.address) as load:
         _, notes = harbour.deliver("v3")
     assert load.failures == []
     assert harbour.versions() == ["v3", "v3"]
     since, until = notes.when("another delivery was on its way"), notes.when("the data plane is to show 0 %")
     assert load.share("v2", since, until) > 25, "half of the requests are still its, since one of two old replicas is not enough"
+
+
+def test_replicas_that_come_back_to_their_places_in_the_proxy_get_ready(harbour):
+    """An abort after half of a rolling delivery: the stable version is whole again."""
+    harbour.deliver("v1")
+    with pytest.raises(Killed):
+        harbour.op(harbour.image("v2"), rolling=QUICK).run(harbour.world(Fatal("is to show 100 %")))
+    assert harbour.versions() == ["v1", "v2", "v2"]
+    harbour.deliver("v1")
+    assert harbour.versions() == ["v1", "v1"]

@@ -40,6 +40,7 @@ class State:
         self.predictions = {"own": 0, "rent": 0}
         self.mirrored = {"agreed": 0, "differed": 0, "failed": 0, "dropped": 0}
         self.mirror = None
+        self.in_flight = 0
         self.is_draining = False
         self.is_ready = False
 
@@ -77,6 +78,15 @@ class Answers(BaseHTTPRequestHandler):
         self.answer(200, b"{}")
 
     def do_POST(self):
+        with STATE.lock:
+            STATE.in_flight += 1
+        try:
+            self.infer()
+        finally:
+            with STATE.lock:
+                STATE.in_flight -= 1
+
+    def infer(self):
         start, body = time.perf_counter(), self.body()
         time.sleep(SECONDS * (float(AMOUNT) if FAULT == "slow" else 1))
         code = 500 if FAULT == "errors" and CHANCE.random() < float(AMOUNT) else 200
@@ -147,9 +157,17 @@ def exposition():
 
 
 def drain(*_):
-    """Be not ready, ask callers to leave, and end."""
+    """Be not ready, ask callers to leave, finish what is in flight, and end."""
     STATE.is_draining = True
-    threading.Timer(0.6, os._exit, [0]).start()
+    threading.Thread(target=end).start()
+
+
+def end():
+    """End once nothing is in flight, as the real server does."""
+    time.sleep(0.6)
+    while STATE.in_flight:
+        time.sleep(0.01)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,11 @@ class Harbour:
     port: int = field(default_factory=free_port)
     project: str = field(default_factory=lambda: f"d3-{secrets.token_hex(4)}")
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return (host, port) that the proxy listens on."""
+        return self.rig.address, self.port
+
     def world(self, notes: Notes | None = None, allow: Allow | None = None) -> Doors:
         """Return the real doors."""
         return Doors(Place(str(self.root), self.project, "dev", allow or Allow()), notes or Notes())
@@ -104,7 +109,7 @@ class Harbour:
     def op(self, image: str, replicas: int = 2, **strategy) -> Deliver:
         """Return the op that delivers the image."""
         engine = self.rig.engine.model_dump(mode="json", exclude_defaults=True)
-        target = {"type": "docker", "engine": engine, "port": self.port, "proxy": {"image": IMAGE}}
+        target = {"type": "docker", "engine": engine, "host": self.rig.address, "port": self.port, "proxy": {"image": IMAGE}}
         return Deliver(
             rollout=ROLLOUT,
             image=image,
@@ -146,17 +151,17 @@ class Harbour:
 
 
 class Load:
-    """Clients that keep their connections and ask for predictions as fast as they are answered; what is not 200 is a failure."""
+    """Clients that keep their connections and ask for predictions all the time; what is not 200 is a failure."""
 
-    def __init__(self, port: int, clients: int = 4, path: str = INFER, body: bytes = b"{}") -> None:
-        self.port, self.path, self.body = port, path, body
+    def __init__(self, address: tuple[str, int], clients: int = 4, path: str = INFER, body: bytes = b"{}") -> None:
+        self.address, self.path, self.body = address, path, body
         self.answers: list[tuple[float, str]] = []  # when, and which version
         self.failures: list[tuple[float, object, str]] = []
         self._is_over = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
     def _ask(self):
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = HTTPConnection(*self.address, timeout=10)
         while not self._is_over.is_set():
             try:
                 connection.request("POST", self.path, self.body, {"content-type": "application/json"})
@@ -169,6 +174,7 @@ class Load:
             except (OSError, HTTPException) as error:
                 self.failures.append((time.monotonic(), repr(error), ""))
                 connection.close()
+            time.sleep(0.002)  # the machine is the servers', too
         connection.close()
 
     def __enter__(self):

@@ -39,6 +39,17 @@ def test_a_server_that_enters_gets_no_request_before_its_check_passed():
     ]
 
 
+def test_a_server_that_comes_back_to_its_place_is_renamed_twice_or_its_name_would_never_be_resolved():
+    """Measured with HAProxy 2.6.12: after `addr` a name that is told again is not resolved, and the server stays at 0.0.0.0."""
+    place = haproxy.Place("stable", "s2", "credit-2:8080", is_free=True, is_draining=False, is_well=False)
+    told = list(haproxy.enter(place, "credit-2:8080"))
+    assert [line for line in told if "fqdn" in line] == [
+        "set server stable/s2 fqdn nobody.invalid",
+        "set server stable/s2 fqdn credit-2",
+    ]
+    assert "addr 0.0.0.0" in told[1]
+
+
 @pytest.mark.parametrize("text", ["a b", "a;quit", "a\nb", "", "-x", 'a"', "a{b}"])
 def test_nothing_but_plain_words_gets_into_files_and_onto_the_socket(text):
     with pytest.raises(Refused, match="cannot be told to a proxy"):

@@ -32,7 +32,7 @@ from mlops.core.resources import Kind
 from mlops.core.worlds import Request
 from mlops.kinds.container.assembling import Assemble
 from mlops.kinds.container.installing import Install
-from mlops.kinds.container.locking import Lock, Need
+from mlops.kinds.container.locking import SERVER, Lock, Need
 from mlops.kinds.container.looking import Look
 from mlops.kinds.container.proving import Prove
 from mlops.kinds.container.pushing import Push
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from mlops.core.settings import Allow
     from mlops.core.specs import Spec as AnySpec
 
-_SERVER = ("granian", "msgspec", "numpy", "prometheus-client", "uvloop")  # what mlops.serving imports, whatever it serves
 _MODELS = ("onnxruntime", "pandas", "scikit-learn", "skops")  # what one model or another needs
 _OUTPUTS: dict[str, tuple[str, ...]] = {
     "look": ("base",),
@@ -70,7 +69,7 @@ class Container(Kind):
 
     def inputs(self, spec: ContainerSpec) -> Mapping[str, Request]:
         """Return the versions that models are tested with here, the model server, and the base where its name is no digest."""
-        names = [*_SERVER, *spec.packages]
+        names = [*SERVER, *spec.packages]
         found = {
             "runtime": Request("packages", {"names": names, "optional": list(_MODELS)}, "packages" if spec.packages else ""),
             "server": Request("server", {}),

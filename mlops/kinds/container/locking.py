@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mlops.core.worlds import World
 
-_SERVER = ("granian", "msgspec", "numpy", "prometheus-client", "uvloop")
+SERVER = ("granian", "msgspec", "numpy", "prometheus-client", "uvloop")  # what mlops.serving imports, whatever it serves
 _BROUGHT = frozenset({"functools", "numpy", "scipy", "sklearn"})  # modules of stored types that need no package of their own
 _LINE = re.compile(r"(\S+)==(\S+) --hash=sha256:([0-9a-f]{64})")
 
@@ -81,7 +81,7 @@ def needs(folder: Path, further: Sequence[str]) -> tuple[str, list[str]]:
     except FolderError as error:
         message = f"the model cannot be put into an image: {error}"
         raise ContainerError(message) from error
-    found = {*_SERVER, *further}
+    found = {*SERVER, *further}
     if manifest.flavor == "python":
         return "python", sorted(found)
     if manifest.onnx is not None:

@@ -13,9 +13,10 @@ from mlops.core.settings import Engine
 from mlops.core.specs import SECRET, Description, To
 
 _PATH = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
-_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?/"
+_HOST = r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:\d)|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?/"
 _REPOSITORY = re.compile(rf"(?:{_HOST})?{_PATH}(?:/{_PATH})*")
 _IMAGE = re.compile(rf"{_REPOSITORY.pattern}(?P<tag>:\w[\w.-]{{0,127}})?(?P<digest>@sha256:[0-9a-f]{{64}})?")
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
 _OURS = ("dev.mlops.", "org.opencontainers.image.base.", "org.opencontainers.image.title", "org.opencontainers.image.version")
 
 
@@ -35,6 +36,10 @@ def _repository(text: str) -> str:
 
 
 def _labels(labels: dict[str, str]) -> dict[str, str]:
+    odd = sorted(name for name, value in labels.items() if not _LABEL.fullmatch(name) or not value.isprintable())
+    if odd:
+        message = f"{', '.join(map(repr, odd))}: a label's name has letters, digits and . _ / - only, and its value no line break"
+        raise ValueError(message)
     taken = sorted(name for name in labels if name.startswith(_OURS))
     if taken:
         message = (
