@@ -80,6 +80,7 @@ class _Found:
     """One of pydantic's errors, with the parts of its place that are in the data and those that name a union's branch."""
 
     def __init__(self, detail: ErrorDetails, data: Any) -> None:
+        detail = _of_the_tag(detail)
         self.type, self.value = detail["type"], detail["input"]
         self.message = _told(detail)
         self.parts: list[str] = []
@@ -99,6 +100,18 @@ class _Found:
     @property
     def path(self) -> str:
         return ".".join(self.parts)
+
+
+def _of_the_tag(detail: ErrorDetails) -> ErrorDetails:
+    """Return an error about the field that says which of several mappings is meant as one of that field, others as they are."""
+    if detail["type"] not in ("union_tag_invalid", "union_tag_not_found"):
+        return detail
+    field = detail["ctx"]["discriminator"].strip("'")
+    place = (*detail["loc"], field)
+    if detail["type"] == "union_tag_not_found":
+        return {**detail, "type": "missing", "loc": place}
+    wanted = " or ".join(detail["ctx"]["expected_tags"].split(", "))
+    return {**detail, "type": "literal_error", "loc": place, "input": detail["ctx"]["tag"], "msg": f"{_WANTED}{wanted}"}
 
 
 def _told(detail: ErrorDetails) -> str:

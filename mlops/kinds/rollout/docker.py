@@ -61,7 +61,7 @@ class Target(Spec):
         default="127.0.0.1",
         pattern=r"^[0-9A-Fa-f.:]+$",
         max_length=45,
-        description="Address of the engine's machine that the proxy listens on; 0.0.0.0: all",
+        description="Address to listen on; 0.0.0.0: all",
     )
     port: int = Field(ge=1, le=65535, description="Port that it listens on")
     proxy: Proxy = Field(default=Proxy(), description="The proxy")

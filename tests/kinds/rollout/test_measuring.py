@@ -1,5 +1,6 @@
 """Measuring: counters of servers and proxy become readings; the doors are dictionaries."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,8 @@ from mlops.core.fronts import Traffic
 from mlops.delivery.actions import Measure
 from mlops.delivery.analyses import Command, Query
 from mlops.kinds.rollout.measuring import Meter, parse
-from mlops.serving.metrics import Metrics
+from mlops.serving.metrics import Exposition
+from mlops.serving.repositories import Version
 
 EXTRA = """\
 mlops_predictions_total{model="credit",version="v1",track="stable",output="predict",bucket="own"} 7
@@ -19,10 +21,10 @@ mlops_mirrored_requests_total{model="credit",version="v1",track="stable",outcome
 
 def exposition(answers, extra=""):
     """Return the metrics of a real server that answered so: (status, seconds)."""
-    metrics = Metrics("credit", "v1", "stable")
+    version = Version("credit", "v1", Path())
     for status, seconds in answers:
-        metrics.answered(status, seconds)
-    return metrics.exposition().decode() + extra
+        version.counts.answered(status, seconds)
+    return Exposition("stable", lambda: [version], lambda: True).text().decode() + extra
 
 
 class Outside:
