@@ -48,6 +48,7 @@ class Served:
         self.takes_matrix = manifest.layout == "array"
         self.reader = Reader(manifest.signature, takes_matrix=self.takes_matrix)
         self.columns = manifest.signature.inputs
+        self.has_old_graph = predictors.has_old_graph(manifest)
         self.ask = predictors.ask_of(predictor)  # the outputs for what the reader read; for the loop or any thread
         self._queue = Queue(self.ask, limits, counts.queue)
         self.outputs = {output.name: output for output in manifest.signature.outputs}

@@ -175,9 +175,14 @@ class PythonPredictor:
 def load_fastest(folder: Path) -> OnnxPredictor | SklearnPredictor | PythonPredictor:
     """Return what serves a model folder: its graph where there is one and onnxruntime is installed, else as `load`."""
     manifest = folders.read(folder)
-    if manifest.onnx is not None and manifest.version >= folders.GRAPH_VERSION and find_spec("onnxruntime"):
+    if manifest.onnx is not None and not has_old_graph(manifest) and find_spec("onnxruntime"):
         return OnnxPredictor(manifest, manifest.onnx, _load_graph(folder / manifest.onnx.file, manifest.onnx, manifest.signature))
     return load(folder)
+
+
+def has_old_graph(manifest: Manifest) -> bool:
+    """Whether there is a graph that says its labels in a way which is no longer read."""
+    return manifest.onnx is not None and manifest.version < folders.GRAPH_VERSION
 
 
 def load(folder: Path) -> SklearnPredictor | PythonPredictor:
