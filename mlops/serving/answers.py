@@ -1,6 +1,8 @@
 """What is said back over HTTP, whatever the dialect; and the headers that came with the request."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from mlops.serving.protocols import encode
 
@@ -24,7 +26,7 @@ class Headers(Protocol):
         """Return one header or the default."""
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """A status, a body and the headers beside those that every answer has."""
 
     status: int

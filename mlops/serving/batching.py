@@ -128,9 +128,8 @@ class Queue:
         self._is_busy = bool(requests)
         if requests:
             self._begun = perf_counter()
-            self._counts.batches.add(sum(request.rows for request in requests))
-            for request in requests:
-                self._counts.waits.add(self._begun - request.since)
+            self._counts.batches.add([sum(request.rows for request in requests)])
+            self._counts.waits.add([self._begun - request.since for request in requests])
             self._thread.submit(self._work, loop, requests)
 
     def _next(self) -> list[_Request]:

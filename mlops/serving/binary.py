@@ -117,8 +117,6 @@ def to_text(name: str, place: int, raw: memoryview | bytes) -> str:
 
 def binary_outputs(request: InferRequest, wanted: list[Output]) -> set[str]:
     """Return the names of the outputs that the caller wants as bytes: each by itself, or all of them."""
-    if not request.parameters and not request.outputs:
-        return set()
     every = bool((request.parameters or {}).get("binary_data_output", False))
     asked = {each.name: bool((each.parameters or {}).get("binary_data", every)) for each in request.outputs or ()}
     return {output.name for output in wanted if asked.get(output.name, every)}

@@ -1,7 +1,6 @@
 """The body of a request, held to a size and to a time. `inferring` and whatever else takes a body reads it here."""
 
 import asyncio
-from time import perf_counter
 from typing import Any
 
 from mlops.serving.answers import Headers, Refusal
@@ -17,7 +16,8 @@ class Bodies:
     def __init__(self, limits: Limits) -> None:
         """Hold bodies to `max_body` and `body_seconds`."""
         self._limits = limits
-        self._awaited: dict[asyncio.Task[Any], float] = {}
+        self._awaited: dict[asyncio.Task[Any], int] = {}  # and at which look they began
+        self._looks = 0
         self._late: set[asyncio.Task[Any]] = set()
         self._watch: asyncio.Task[None] | None = None
 
@@ -27,7 +27,7 @@ class Bodies:
         if announced is not None and (not announced.isdecimal() or int(announced) > self._limits.max_body):
             raise self._too_long()
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # every coroutine runs in one
-        self._awaited[task] = perf_counter()
+        self._awaited[task] = self._looks
         if self._watch is None:
             self._watch = asyncio.create_task(self._look())
         try:
@@ -35,19 +35,21 @@ class Bodies:
         except asyncio.CancelledError:
             if task not in self._late:
                 raise
+            self._late.discard(task)
             task.uncancel()
             msg = f"the body did not come within {self._limits.body_seconds:g} s"
             raise Refusal(408, msg, ("connection", "close")) from None
         finally:
             del self._awaited[task]
-            self._late.discard(task)
 
     async def _look(self) -> None:
         """Give up the bodies that are late."""
         while True:
             await asyncio.sleep(self._limits.body_seconds / _LOOKS)
-            since = perf_counter() - self._limits.body_seconds
-            for task in [task for task, begun in self._awaited.items() if begun < since and task not in self._late]:
+            self._looks += 1
+            for task in [
+                task for task, begun in self._awaited.items() if self._looks - begun > _LOOKS and task not in self._late
+            ]:
                 self._late.add(task)
                 task.cancel()
 

@@ -6,6 +6,7 @@ one is marked so that MLServer's codecs read it.
 """
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from mlops.serving.errors import BadRequestError
@@ -17,13 +18,14 @@ KEY = "content_type"
 _OF_REQUESTS = ("np", "pd", "str")
 _OF_TENSORS = ("np", "str")
 _MATRIX_DIMENSIONS = 2
+_PARAMETERS = attrgetter("parameters")
 
 
 def is_marked(request: InferRequest) -> bool:
     """Tell whether a request has parameters at all, of itself or of its tensors; most have none."""
     if request.parameters or request.outputs:
         return True
-    return any(tensor.parameters for tensor in request.inputs)
+    return any(map(_PARAMETERS, request.inputs))
 
 
 def apply(

@@ -3,7 +3,9 @@
 `applications` routes a path to a dialect and asks the model in between; the wire forms themselves stand in `protocols`.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from mlops.serving import content_types
 from mlops.serving.answers import Answer, Headers, Refusal
@@ -24,7 +26,7 @@ from mlops.serving.signatures import Array, Output
 _JSON = "application/json"
 
 
-class Question(NamedTuple):
+class Question(msgspec.Struct, frozen=True):
     """What is asked: the batch as the predictor takes it, how many rows it has, and what the answer needs to know of the request."""
 
     batch: Array | dict[str, Array]
@@ -54,19 +56,21 @@ class Inference:
         else:
             check_encoding(headers)
             request = decode_binary(body, length)
-        wanted_outputs(request, served.outputs)
+        if request.outputs:
+            wanted_outputs(request, served.outputs)
         return question(served, request)
 
     def write(self, served: Served, question: Question, arrays: dict[str, Array]) -> Answer:
         """Return the answer; see `Dialect.write`."""
         request: InferRequest = question.request
         wanted = wanted_outputs(request, served.outputs)
+        if not (request.parameters or request.outputs):  # then nobody asks for another form
+            return Answer(200, encode(served.response(request, arrays, wanted)))
         binary = binary_outputs(request, wanted)
         if binary:
             return _with_bytes(served, request, arrays, wanted, binary)
         response = served.response(request, arrays, wanted)
-        if request.parameters or request.outputs:
-            content_types.mark(response, request, wanted)
+        content_types.mark(response, request, wanted)
         return Answer(200, encode(response))
 
 
@@ -100,8 +104,7 @@ def question(served: Served, request: InferRequest) -> Question:
 def check_json(headers: Headers) -> None:
     """Raise a 415 unless the body is said to be JSON in UTF-8 as it is; no content type at all is taken for that."""
     content_type = headers.get("content-type", _JSON)
-    media, charset = (_JSON, "utf-8") if content_type == _JSON else media_type(content_type)
-    if media != _JSON or charset not in ("utf-8", "utf8"):
+    if content_type != _JSON and media_type(content_type) not in ((_JSON, "utf-8"), (_JSON, "utf8")):
         raise Refusal(
             415,
             f"the content type is {content_type[:60]!r}, expected application/json in UTF-8 (curl: -H 'Content-Type: application/json')",

@@ -7,11 +7,12 @@ failure.
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
+from msgspec.structs import replace
+
 from mlops.serving import traces
 from mlops.serving.answers import Answer, Headers, Refusal
-from mlops.serving.batching import Outputs
 from mlops.serving.bodies import Bodies
-from mlops.serving.dialects import Dialect, Question
+from mlops.serving.dialects import Dialect
 from mlops.serving.errors import BadRequestError, ClientGoneError, ModelFailedError, OverloadedError
 from mlops.serving.exchanges import Exchange, Scope
 from mlops.serving.limits import Limits
@@ -47,36 +48,41 @@ class Inferring:
     ) -> Answer:
         """Answer a request, and count it whatever comes of it; `client_gone` returns once nobody waits for it any more."""
         served.in_progress += 1
-        start = perf_counter()
+        begun = perf_counter()
         call = traces.read(headers)
         observing = self.observing
         try:
-            question, read = self._read(served, dialect, headers, await body)
-            if served.is_slow(question.rows):
-                arrays, asked = await served.ask_in_turn(question.batch, question.rows, client_gone)
+            raw = await body
+            came = perf_counter()
+            question = dialect.read(served, headers, raw)
+            rows = question.rows
+            self._check(rows)
+            read = perf_counter()
+            if served.is_slow(rows):
+                arrays, seconds = await served.ask_in_turn(question.batch, rows, client_gone)
+                asked = perf_counter()
             else:
-                arrays, asked = served.ask(question.batch)
-            answer = _write(served, dialect, question, arrays, (read, asked))
+                arrays = served.ask(question.batch)
+                asked = perf_counter()
+                seconds = asked - read
+            answer = dialect.write(served, question, arrays)
+            served.counts.predicted(rows, read - came, seconds, perf_counter() - asked)
+            served.counts.predictions.add(arrays, rows)
             if observing.is_on:
                 observing.answered(served, headers, question, arrays, call)
         except Exception as error:  # noqa: BLE001 - counted here, because a delivery judges a version by what is counted
             answer = self._refusal(error, served).answer
         finally:
             served.in_progress -= 1
-        seconds = perf_counter() - start
+        seconds = perf_counter() - begun
         served.counts.answered(answer.status, seconds)
         if observing.log_share:
             observing.told(served, call, answer.status, seconds)
-        names = call.headers()
-        return answer._replace(headers=(*answer.headers, *names)) if names else answer
+        return answer if call is traces.UNNAMED else replace(answer, headers=(*answer.headers, *call.headers()))
 
-    def _read(self, served: Served, dialect: Dialect, headers: Headers, body: bytes) -> tuple[Question, float]:
-        """Return what is asked, and the seconds that reading it took."""
-        start = perf_counter()
-        question = dialect.read(served, headers, body)
-        if question.rows > self._limits.max_rows:
-            raise Refusal(413, f"the request has {question.rows} rows, and at most {self._limits.max_rows} are taken at once")
-        return question, perf_counter() - start
+    def _check(self, rows: int) -> None:
+        if rows > self._limits.max_rows:
+            raise Refusal(413, f"the request has {rows} rows, and at most {self._limits.max_rows} are taken at once")
 
     def _refusal(self, error: Exception, served: Served) -> Refusal:
         """Return what is said instead of a prediction; what is no fault of the caller is logged."""
@@ -97,13 +103,3 @@ class Inferring:
 
     def _failed(self, event: str, error: Exception, served: Served) -> None:
         self._log.failed(event, error, model=served.name, version=served.version)
-
-
-def _write(served: Served, dialect: Dialect, question: Question, arrays: Outputs, seconds: tuple[float, float]) -> Answer:
-    """Return the answer; count it with the `seconds` that reading and asking took."""
-    start = perf_counter()
-    answer = dialect.write(served, question, arrays)
-    counts = served.counts
-    counts.predicted(question.rows, *seconds, perf_counter() - start)
-    counts.predictions.add(arrays, question.rows)
-    return answer

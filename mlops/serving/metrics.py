@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from mlops.serving.answers import GRPC_CODES
-from mlops.serving.counts import Histogram, Phase
+from mlops.serving.counts import PHASES, Histogram
 from mlops.serving.repositories import State, Version
 
 _Rows = Sequence[tuple[tuple[str, ...], Version]]
@@ -22,7 +22,6 @@ _LABELS = ("model", "version", "track")
 _KSERVE = ("model_name", "version", "track")
 _GRPC = ("grpc_type", "grpc_service", "grpc_method", "grpc_code")
 _UNARY = ("UNARY", "inference.GRPCInferenceService", "ModelInfer")
-_PHASES: tuple[Phase, ...] = ("preprocess", "predict", "postprocess")
 
 
 class Exposition(Collector):
@@ -43,9 +42,11 @@ class Exposition(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called by prometheus_client."""
         rows = [((each.name, each.version, self._track), each) for each in self._versions()]
+        for _, each in rows:
+            each.counts.fold()
         yield from self._ours(rows)
         yield from _mlserver(rows)
-        for phase in _PHASES:
+        for phase in PHASES:
             durations = [(labels, each.counts.phases[phase]) for labels, each in rows]
             yield _histogram(f"request_{phase}_seconds", f"KServe: seconds in {phase}.", durations, _KSERVE)
         nothing = Histogram()

@@ -48,8 +48,9 @@ class Served:
         self.takes_matrix = manifest.layout == "array"
         self.reader = Reader(manifest.signature, takes_matrix=self.takes_matrix)
         self.columns = manifest.signature.inputs
-        self._ask = predictors.ask_of(predictor)
-        self._queue = Queue(self._ask, limits, counts.queue)
+        self.has_old_graph = predictors.has_old_graph(manifest)
+        self.ask = predictors.ask_of(predictor)  # the outputs for what the reader read; for the loop or any thread
+        self._queue = Queue(self.ask, limits, counts.queue)
         self.outputs = {output.name: output for output in manifest.signature.outputs}
         counts.predictions.expect(manifest.signature.outputs)
         # What the project's own code costs for the next row nobody knows.
@@ -62,7 +63,9 @@ class Served:
             for _ in range(_WARM_UPS):
                 request = decode_request(example)
                 batch = self.reader.read(request)
-                arrays, seconds = self.ask(batch)
+                start = perf_counter()
+                arrays = self.ask(batch)
+                seconds = perf_counter() - start
                 encode(self.response(request, arrays, wanted_outputs(request, self.outputs)))
         except (BadRequestError, ModelFailedError) as error:
             msg = f"the model does not answer its own {folders.EXAMPLE}: {error}"
@@ -73,12 +76,6 @@ class Served:
         """Return the body of the answer, with the outputs `wanted`."""
         return InferResponse(self.name, self.version, output_tensors(arrays, wanted), request.id)
 
-    def ask(self, batch: Batch) -> tuple[Outputs, float]:
-        """Return the outputs for what the reader read, and the seconds that the model took; for the loop or any thread."""
-        start = perf_counter()
-        arrays = self._ask(batch)
-        return arrays, perf_counter() - start
-
     def is_slow(self, rows: int) -> bool:
         """Whether asking for so many rows would hold the event loop up."""
         return self._is_slow or rows > _MANY_ROWS
@@ -86,7 +83,7 @@ class Served:
     def ask_in_turn(
         self, batch: Batch, rows: int, client_gone: Callable[[], Awaitable[None]] | None = None
     ) -> Awaitable[tuple[Outputs, float]]:
-        """Return what `ask` returns, asked in a thread and together with others; see `Queue.ask`."""
+        """Return what `ask` returns and the seconds that the model took, asked in a thread together with others; see `Queue.ask`."""
         return self._queue.ask(batch, rows, client_gone)
 
     def close(self) -> None:

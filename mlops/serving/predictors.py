@@ -33,6 +33,9 @@ _ARGMAX = frozenset(
 # Names that a project's modules must leave alone, beside the standard library's: they are loaded already when its code is.
 _TAKEN = frozenset({"mlops", "numpy", "msgspec"})
 
+# What is compared with each answer: an output, its name, its dtype and the shape of one of its rows.
+_Expected = tuple[Output, str, np.dtype[Any], tuple[int, ...]]
+
 
 class Predictor(Protocol):
     """A loaded model."""
@@ -63,6 +66,7 @@ class SklearnPredictor:
         self._is_argmax = (
             self._has_probabilities and type(final).__module__.startswith("sklearn.") and type(final).__name__ in _ARGMAX
         )
+        self._expected = _expected(manifest.signature)
         # Only where no value may be missing is finiteness known, so that scikit-learn need not look for it in every step.
         self._is_finite = _is_finite(manifest.signature)
 
@@ -102,7 +106,7 @@ class SklearnPredictor:
         except Exception as error:
             msg = f"{type(self._estimator).__name__} failed: {type(error).__name__}: {error}"
             raise ModelFailedError(msg) from error
-        return _checked(outputs, self.signature.outputs, len(rows))
+        return _checked(outputs, self._expected, len(rows))
 
     def _outputs(self, rows: Any) -> dict[str, Array]:
         if not self._has_probabilities:
@@ -118,7 +122,8 @@ class OnnxPredictor:
     def __init__(self, manifest: Manifest, graph: folders.Onnx, session: OnnxSession) -> None:
         """Keep the session of `graph`, and prepare the way to its matrix."""
         self.manifest = manifest
-        self._session = session
+        self._answers = session.ask
+        self._expected = _expected(manifest.signature)
         self._coding = Coding(manifest.signature.inputs, manifest.categories, graph.vocabulary)
 
     @property
@@ -135,11 +140,11 @@ class OnnxPredictor:
     def predict_matrix(self, matrix: Array) -> dict[str, Array]:
         """Return the outputs for a float64 matrix [n, k] in the signature's order that was checked against it, its text coded."""
         try:
-            outputs = self._session.ask(matrix)
+            outputs = self._answers(matrix)
         except Exception as error:
             msg = f"the graph failed: {type(error).__name__}: {error}"
             raise ModelFailedError(msg) from error
-        return _checked(outputs, self.signature.outputs, len(matrix))
+        return _checked(outputs, self._expected, len(matrix))
 
 
 class PythonPredictor:
@@ -149,6 +154,7 @@ class PythonPredictor:
         """Keep the object that the entry function returned."""
         self.manifest = manifest
         self._model = model
+        self._expected = _expected(manifest.signature)
 
     @property
     def signature(self) -> Signature:
@@ -163,15 +169,20 @@ class PythonPredictor:
         except Exception as error:
             msg = f"{self.manifest.entry} failed: {type(error).__name__}: {error}"
             raise ModelFailedError(msg) from error
-        return _checked(outputs, self.signature.outputs, len(next(iter(arrays.values()))))
+        return _checked(outputs, self._expected, len(next(iter(arrays.values()))))
 
 
 def load_fastest(folder: Path) -> OnnxPredictor | SklearnPredictor | PythonPredictor:
     """Return what serves a model folder: its graph where there is one and onnxruntime is installed, else as `load`."""
     manifest = folders.read(folder)
-    if manifest.onnx is not None and manifest.version >= folders.GRAPH_VERSION and find_spec("onnxruntime"):
+    if manifest.onnx is not None and not has_old_graph(manifest) and find_spec("onnxruntime"):
         return OnnxPredictor(manifest, manifest.onnx, _load_graph(folder / manifest.onnx.file, manifest.onnx, manifest.signature))
     return load(folder)
+
+
+def has_old_graph(manifest: Manifest) -> bool:
+    """Whether there is a graph that says its labels in a way which is no longer read."""
+    return manifest.onnx is not None and manifest.version < folders.GRAPH_VERSION
 
 
 def load(folder: Path) -> SklearnPredictor | PythonPredictor:
@@ -219,19 +230,23 @@ def _strings(array: Array) -> Array:
     return np.where(missing, np.nan, array) if missing.any() else array
 
 
-def _checked(outputs: dict[str, Any], expected: tuple[Output, ...], rows: int) -> dict[str, Array]:
+def _expected(signature: Signature) -> list[_Expected]:
+    return [(output, output.name, DTYPES[output.datatype], output.shape[1:]) for output in signature.outputs]
+
+
+def _checked(outputs: dict[str, Any], expected: list[_Expected], rows: int) -> dict[str, Array]:
     """Return the outputs as arrays of the signature's dtypes and shapes; raise `ModelFailedError` where they differ."""
     arrays: dict[str, Array] = {}
-    for output in expected:
-        if output.name not in outputs:
-            msg = f"the model gave no output {output.name!r}"
+    for output, name, dtype, of_row in expected:
+        if name not in outputs:
+            msg = f"the model gave no output {name!r}"
             raise ModelFailedError(msg)
-        array, dtype, shape = outputs[output.name], DTYPES[output.datatype], (rows, *output.shape[1:])
+        array, shape = outputs[name], (rows, *of_row)
         if not isinstance(array, np.ndarray) or array.dtype != dtype:
             array = _cast(array, output)
         if array.shape != shape:
             _check_shape(array, shape, output)
-        arrays[output.name] = array
+        arrays[name] = array
     return arrays
 
 

@@ -119,10 +119,11 @@ def wanted_outputs(request: InferRequest, outputs: Mapping[str, Output]) -> list
 
 def output_tensors(arrays: Columns, outputs: list[Output]) -> list[Tensor]:
     """Return the tensors of an answer, data flat in row-major order."""
-    return [
-        Tensor(output.name, list(arrays[output.name].shape), output.datatype, arrays[output.name].ravel().tolist())
-        for output in outputs
-    ]
+    tensors = []
+    for output in outputs:
+        array = arrays[output.name]
+        tensors.append(Tensor(output.name, list(array.shape), output.datatype, array.ravel().tolist()))
+    return tensors
 
 
 def request_body(signature: Signature, columns: Columns) -> dict[str, Any]:

@@ -178,6 +178,9 @@ class Repository:
             version.state, version.reason = State.READY, ""
             self._exchange(version, served)
             self._log.write("info", "loaded", model=version.name, version=version.version)
+            if served.has_old_graph:
+                msg = "the graph is of an older format, so scikit-learn answers, and slower: pack the model anew"
+                self._log.write("warning", "graph left alone", model=version.name, version=version.version, message=msg)
         return None
 
     def _exchange(self, version: Version, successor: Served | None) -> None:

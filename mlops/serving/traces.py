@@ -58,14 +58,14 @@ class Call(NamedTuple):
         return {**({"request_id": self.id} if self.id else {}), **(self.trace.fields() if self.trace else {})}
 
 
-_UNNAMED = Call("", None)
+UNNAMED = Call("", None)
 
 
 def read(headers: Headers) -> Call:
     """Return what the headers say; what is not valid in them is taken for absent."""
     own, parent = headers.get(ID), headers.get(PARENT)
     if own is None and parent is None:
-        return _UNNAMED
+        return UNNAMED
     found = own if own is not None and _NAMED.fullmatch(own) else ""
     return Call(found, None if parent is None else _trace(parent, headers.get(STATE)))
 

@@ -202,13 +202,14 @@ def test_a_graph_that_disagrees_is_not_kept(cancer, change, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_graph_of_an_older_folder_is_left_alone(cancer, tmp_path):
-    """Graphs of format 2 give labels otherwise: such a folder is served natively."""
+def test_the_graph_of_an_older_folder_is_left_alone(cancer, tmp_path, start):
+    """Graphs of format 2 give labels otherwise: such a folder is served natively, and the log says so."""
     rows, model, signature = cancer
     folder = write(tmp_path, model, rows, signature)
     text = (folder / "model.json").read_text().replace('"version": 3', '"version": 2')
     (folder / "model.json").write_text(text)
     assert isinstance(predictors.load_fastest(folder), predictors.SklearnPredictor)
+    assert "scikit-learn answers" in start(folder).wait_for("graph left alone")["message"]
 
 
 def test_without_onnxruntime_the_estimator_serves(cancer, tmp_path, monkeypatch):
