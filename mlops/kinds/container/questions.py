@@ -75,6 +75,6 @@ def _asked(served: Served, name: str, body: bytes) -> Question:
     from mlops.serving.protocols import decode_request, encode, wanted_outputs
 
     request = decode_request(body)
-    arrays, _ = served.ask(served.reader.read(request))
+    arrays = served.ask(served.reader.read(request))
     outputs = json.loads(encode(served.response(request, arrays, wanted_outputs(request, served.outputs))))["outputs"]
     return Question(name, len(next(iter(arrays.values()))), body, {each["name"]: each["data"] for each in outputs})
