@@ -6,8 +6,10 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import docker
 import pytest
@@ -94,20 +96,19 @@ def test_a_socket_that_nobody_listens_on_may_be_listened_on_later(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
-def test_a_user_without_permission_on_the_socket_is_told_whose_it_is(tmp_path):
-    tmp_path.chmod(0o755)
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind(str(tmp_path / "docker.sock"))
+def test_a_user_without_permission_on_the_socket_is_told_whose_it_is():
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as bound:
+        path = Path(folder) / "docker.sock"
+        bound.bind(str(path))
         bound.listen()
-        (tmp_path / "docker.sock").chmod(0o600)
-        for above in (tmp_path.parent, tmp_path.parent.parent):
-            above.chmod(0o755)
+        path.chmod(0o600)
+        path.parent.chmod(0o755)  # others may look at the socket, as in /var/run
         os.seteuid(65534)
         try:
-            error = refused(Engine(host=f"unix://{tmp_path}/docker.sock"))
+            error = refused(Engine(host=f"unix://{path}"))
         finally:
             os.seteuid(0)
-    assert error.message == f"you have no permission on {tmp_path}/docker.sock, the socket of the Docker engine"
+    assert error.message == f"you have no permission on {path}, the socket of the Docker engine"
     assert "become a member of the group root" in error.hint
 
 
