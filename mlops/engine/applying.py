@@ -68,7 +68,7 @@ def apply(plan: Plan, state: State, hands: Hands) -> Result:
         run.abort()
     else:
         run.note("end")
-    outcomes = tuple(run.outcomes.values())
+    outcomes = tuple(run.outcomes[step] for step in run.steps if step in run.outcomes)  # as planned, whoever was faster
     result = Result(outcomes, hands.clock.monotonic() - started, interrupted=hands.is_stopping())
     counts = {status.value: result.count(status) for status in Status}
     hands.emit(Event("run-ended", data={"seconds": result.seconds, **counts}))

@@ -39,6 +39,7 @@ _CHANGING = (  # what differs from run to run, and how the golden text has it
     (re.compile(r"\b(process|pid) \d+"), r"\1 N"),
     (re.compile(r"by \S+ \(pid \d+\)"), "by NAME (pid N)"),
     (re.compile(r"fit_seconds [\d.]+"), "fit_seconds N"),
+    (re.compile(r"parity [\d.e-]+"), "parity N"),
 )
 
 

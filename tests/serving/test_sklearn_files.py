@@ -55,7 +55,7 @@ def test_two_equal_fits_give_equal_files_that_predict_as_the_original_does(kind,
 def test_processes_with_other_hash_seeds_write_equal_files(tmp_path):
     """Neither the hash seed nor what a process did before shows in the file."""
     program = (
-        "import sys; sys.path.insert(0, 'tests/serving'); from pathlib import Path; import conftest, test_sklearn_files as t\n"
+        "import sys; sys.path[:0] = ['tests/serving', 'tests/support']; from pathlib import Path; import conftest, test_sklearn_files as t\n"
         "from mlops.serving.sklearn_files import dump_sklearn\n"
         "for kind in ('pipeline', 'forest', 'boosting'):\n"
         "    dump_sklearn(t.fit(kind, conftest.Mixed())[0], Path(sys.argv[1]) / kind)\n"

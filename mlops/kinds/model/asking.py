@@ -84,7 +84,7 @@ def compared(folder: Path, judged: Judged, frame: pd.DataFrame) -> dict[str, Any
         found = onnx_files.difference(judged.predictor.predict(columns), graph.predict(columns))
     except (onnx_files.NotConvertedError, ModelFailedError) as error:
         return {"onnx": f"differs: {error}"}
-    return {"onnx": {"parity": float(f"{found:.1e}"), "rows": len(frame.head(_MOST_COMPARED))}}
+    return {"onnx": {"parity": float(f"{found:.1e}"), "compared": len(frame.head(_MOST_COMPARED))}}
 
 
 def _classes(judged: Judged, truth: pd.Series[Any]) -> tuple[Any, ...]:

@@ -86,7 +86,7 @@ def _with_graph(
         )
     except onnx_files.NotConvertedError as error:
         return manifest, {"onnx": f"none, because {error}"}
-    facts = {"parity": graph.parity, "rows": graph.rows, "datatype": graph.datatype}
+    facts = {"parity": graph.parity, "compared": graph.rows, "datatype": graph.datatype}
     return msgspec.structs.replace(manifest, onnx=graph), {"onnx": facts}
 
 
