@@ -6,12 +6,13 @@ to be writable. Made by `main` before `crews` forks the workers; in each of them
 
 import mmap
 import re
-import struct
 
-_HEAD = struct.Struct("Q")  # how long the text is, and in the highest bit which half holds it: a reader sees both of one writing
+# A head is how long the text is, and in its highest bit which half holds it. It is written as one aligned word, so that a reader sees both of
+# one writing; `struct.pack_into` would set it to zero first.
+_HEAD = 8
 _SECOND = 1 << 63
 _HALF = 2 * 1024 * 1024  # bytes that a text may have; memory that nobody writes costs nothing
-_PLACE = _HEAD.size + 2 * _HALF
+_PLACE = _HEAD + 2 * _HALF
 # The name of a sample, and the brace behind it where it has labels.
 _SAMPLE = re.compile(rb"^([A-Za-z_:][\w:]*)(\{)?", re.MULTILINE)
 
@@ -22,22 +23,23 @@ class Board:
     def __init__(self, workers: int) -> None:
         """Begin with nothing written."""
         self._memory = mmap.mmap(-1, workers * _PLACE)
+        self._words = memoryview(self._memory).cast("Q")
 
     def write(self, worker: int, text: bytes) -> None:
         """Leave `text` in the place of a worker, who alone writes there; a text that is too long takes the former away."""
         start = worker * _PLACE
-        (head,) = _HEAD.unpack_from(self._memory, start)
+        head = self._words[start // _HEAD]
         half = 0 if head & _SECOND else _SECOND  # the one that nobody reads
         text = text if len(text) <= _HALF else b""
         place = _place(start, half)
         self._memory[place : place + len(text)] = text
-        _HEAD.pack_into(self._memory, start, half | len(text))
+        self._words[start // _HEAD] = half | len(text)
 
     def read(self) -> list[bytes]:
         """Return what each worker has left, without those that left nothing."""
         texts = []
         for start in range(0, len(self._memory), _PLACE):
-            (head,) = _HEAD.unpack_from(self._memory, start)
+            head = self._words[start // _HEAD]
             place = _place(start, head)
             texts.append(self._memory[place : place + (head & ~_SECOND)])
         return [text for text in texts if text]
@@ -58,7 +60,7 @@ class Seat:
 
 
 def _place(start: int, head: int) -> int:
-    return start + _HEAD.size + (_HALF if head & _SECOND else 0)
+    return start + _HEAD + (_HALF if head & _SECOND else 0)
 
 
 def _labelled(exposition: bytes, worker: int) -> bytes:
